@@ -170,6 +170,32 @@ def test_fewer_customers_than_folds_are_not_compared():
     assert row["note"].startswith("not compared: fewer customers")
 
 
+def test_journeys_of_one_customer_are_held_out_together():
+    # of 40 customers with ten journeys each, a customer's taste is in the ratings and the outcome
+    inside, wider = 0, 0
+    for seed in range(40):
+        generator = np.random.default_rng([20261201, seed])
+        who = np.repeat(np.arange(40), 10)
+        data = pd.DataFrame({"who": who, "t0": generator.normal(size=40)[who]})
+        data["overall"] = generator.normal(size=40)[who] + 0.1 * generator.normal(size=400)
+        known = compare_journeys(data, ["t0"], "overall", design={"cluster": "who"}).iloc[0]
+        alone = compare_journeys(data, ["t0"], "overall").iloc[0]
+        # the taste has nothing to do with the rating: nothing is predicted
+        inside += known["ci_low"] <= 0
+        wider += known["se"] > 1.5 * alone["se"]
+    assert inside >= 37
+    assert wider >= 36
+
+
+def test_a_customer_with_one_journey_each_needs_no_design():
+    data, names = journeys(6, 80, 3)
+    data["overall"] = data["t2"] + np.random.default_rng(7).normal(size=80)
+    plain = compare_journeys(data, names, "overall")
+    one_each = data.assign(who=[f"c{i:02d}" for i in range(80)])
+    known = compare_journeys(one_each, names, "overall", design={"cluster": "who"})
+    pd.testing.assert_frame_equal(plain, known)
+
+
 def test_stages_by_hand():
     data = pd.DataFrame(
         {

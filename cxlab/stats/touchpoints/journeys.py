@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxlab.core.design import Design, DesignLike
+from cxlab.core.design import DesignLike
 from cxlab.core.disclosure.gate import hide_rows
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, SMALL
 from cxlab.core.display import with_display
@@ -20,7 +21,12 @@ from cxlab.stats.association.counts import MOST_ROW_CELLS, joint_counts
 from cxlab.stats.association.estimates import pair_estimates
 from cxlab.stats.inference import LEVEL, check_level, t_quantile
 from cxlab.stats.metrics.estimates import estimate_each
-from cxlab.stats.variance import covariance_of_totals, units_of_rows
+from cxlab.stats.variance import (
+    SampledUnits,
+    covariance_of_totals,
+    degrees_of_freedom,
+    units_of_rows,
+)
 
 Array = NDArray[np.float64]
 
@@ -38,6 +44,7 @@ def compare_journeys(
     touchpoints: Sequence[str],
     outcome: str,
     *,
+    design: DesignLike = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Let composites of a journey predict the overall score of held-out customers.
@@ -50,8 +57,11 @@ def compare_journeys(
         Rating columns in the order of the journey; missing ratings are passed over.
     outcome : str
         Column of the overall score.
+    design : Design or mapping, optional
+        Its clusters (such as customers with several journeys) are held out whole; they and strata
+        count in the intervals. Weights are not used.
     seed : int
-        Which customer is in which of ten parts, each predicted from the others.
+        Which customer or cluster is in which of ten parts, each predicted from the others.
 
     Returns
     -------
@@ -66,7 +76,7 @@ def compare_journeys(
     Raises
     ------
     ValueError
-        For unknown columns. Fewer customers than parts are a note.
+        For unknown columns. Fewer customers or clusters than parts are a note.
     TypeError
         For text scores or outcomes.
 
@@ -74,8 +84,8 @@ def compare_journeys(
     -----
     A straight line per composite, fitted without the fold's customers; R² = 1 − Σe²/Σb², b
     the error of predicting the other customers' mean. Its standard error linearises the
-    ratio over customers, as does that of the difference from the best, so a composite is
-    behind only if its interval says so. Weights are not used. Of more than 25 million ratings
+    ratio over customers or clusters, as does that of the difference from the best, so a composite
+    is behind only if its interval says so. Of more than 25 million ratings
     some customers are drawn at random, and the caption says so.
 
     References
@@ -92,21 +102,21 @@ def compare_journeys(
     'end'
     """
     names = as_list(touchpoints)
-    opened = open_frame(data, numbers={"touchpoints": names, "outcome": outcome})
+    opened = open_frame(data, numbers={"touchpoints": names, "outcome": outcome}, design=design)
     rows, part = opened.narrow_rows([*names, outcome], MOST_RATINGS)
-    rows = rows.astype(float)
     rows = rows[rows[outcome].notna() & rows[names].notna().any(axis=1)]
-    if len(rows) < FOLDS:
+    units, unit = units_of_rows(rows, replace(opened.design, weights=None))
+    if units.n_units < FOLDS:
         blank = dict.fromkeys(("estimate", "ci_low", "ci_high"), np.nan)
-        note = "not compared: fewer customers with ratings and outcome than folds"
+        note = "not compared: fewer customers or clusters with ratings and outcome than folds"
         return pd.DataFrame([{"composite": "any", "n": len(rows), **blank, "note": note}])
-    made = composites(rows[names].to_numpy())
-    fold = np.random.default_rng(seed).permutation(np.arange(len(rows)) % FOLDS)
-    target = rows[outcome].to_numpy()
+    made = composites(rows[names].to_numpy(float))
+    fold = np.random.default_rng(seed).permutation(np.arange(units.n_units) % FOLDS)[unit]
+    target = rows[outcome].to_numpy(float)
     base = _errors(np.zeros(len(rows)), target, fold)
     errors = {name: _errors(values, target, fold) for name, values in made.items()}
     return with_display(
-        _table(errors, base, LEVEL), level=LEVEL, units={"estimate": "share", "behind": "share"},
+        _table(errors, base, units, unit), level=LEVEL, units={"estimate": "share", "behind": "share"},
         headers={"composite": "Of a journey’s ratings", "estimate": "Predicts", "behind": "Behind"},
         columns=("composite", "n", "estimate", "behind", "reading"),
         caption="Which part of a journey predicts the overall score best", about=part,
@@ -245,7 +255,9 @@ def _errors(values: Array, target: Array, fold: Array) -> Array:
     return errors
 
 
-def _table(errors: dict[str, Array], base: Array, level: float) -> pd.DataFrame:
+def _table(
+    errors: dict[str, Array], base: Array, units: SampledUnits, unit: NDArray[np.intp]
+) -> pd.DataFrame:
     """One row per composite; ``base``: errors of predicting the others' mean."""
     names, n, total = list(errors), len(base), float((base**2).sum())
     table = pd.DataFrame({"composite": names, "n": n})
@@ -254,13 +266,14 @@ def _table(errors: dict[str, Array], base: Array, level: float) -> pd.DataFrame:
         return table.assign(**dict.fromkeys(blank, np.nan), note="everyone gave the same outcome")
     squares = np.stack([errors[name] ** 2 for name in names], axis=1)
     r_squared = 1 - squares.sum(axis=0) / total
-    # share of its error that each customer adds, less what the ratio expects
+    # share of its error that each customer or cluster adds, less what the ratio expects
     influence = -(squares - base[:, None] ** 2 * (1 - r_squared)) / total
-    units, _ = units_of_rows(pd.DataFrame(index=range(n)), Design())
-    covariance = covariance_of_totals(influence, units)
+    totals = pd.DataFrame(influence).groupby(unit).sum().to_numpy()
+    covariance = covariance_of_totals(totals, units)
     se, best = np.sqrt(np.diag(covariance)), int(np.argmax(r_squared))
     variance = np.diag(covariance) + covariance[best, best] - 2 * covariance[best]
-    quantile = float(t_quantile(level, n - 1))
+    df = degrees_of_freedom(np.ones((units.n_units, 1), dtype=bool), units)
+    quantile = float(t_quantile(LEVEL, df)[0])
     gap, half = r_squared[best] - r_squared, quantile * np.sqrt(np.maximum(variance, 0))
     table["estimate"], table["se"] = r_squared, se
     table["ci_low"], table["ci_high"] = r_squared - quantile * se, r_squared + quantile * se
@@ -269,7 +282,7 @@ def _table(errors: dict[str, Array], base: Array, level: float) -> pd.DataFrame:
     table["reading"] = np.where(gap - half > 0, "behind", "not told apart from the best")
     table.loc[best, "reading"] = "best"
     table["note"] = ""
-    if total**2 / (base**4).sum() < FEW_DIFFERENT:
+    if total**2 / (np.bincount(unit, base**2) ** 2).sum() < FEW_DIFFERENT:
         table[["se", "ci_low", "ci_high", "behind_low", "behind_high"]] = np.nan
         table["reading"] = "not compared"
         table["note"] = "no interval: it rests on the few customers whose outcome differs"
