@@ -30,7 +30,7 @@ MOST_ROW_CELLS = 5_000_000
 #: Clusters up to which that GROUP BY counts each; with more, or without clusters, it
 #: counts per stratum, with sums of squared weights.
 MOST_CLUSTERS = 1_000
-#: Rows among which more clusters than that are looked for first.
+#: So many rows are looked at first: they may hold more clusters than that already.
 FIRST_ROWS = 100_000
 
 #: Ratings in large data are whole numbers within this many of each other.
@@ -92,7 +92,7 @@ def joint_counts(opened: Opened, x: str | Sequence[str], y: str | Sequence[str])
     if opened.n * len(pairs) <= MOST_ROW_CELLS:
         return _from_rows(opened, pairs)
     lazy, design = opened.lazy, opened.design
-    # of very many clusters the first rows tell as much, and at once
+    # where clusters are very many, the first rows show it at once
     parts = (lazy.head(FIRST_ROWS), lazy)
     keep = all(0 < _count_clusters(part, design) <= MOST_CLUSTERS for part in parts)
     grouped = grouped_cells(lazy, x, y, design=design, keep_clusters=keep)

@@ -406,7 +406,7 @@ def _by_first_number(text: str) -> tuple[bool, float, bool, str]:
 
 
 def _negated(text: str, other: str) -> bool:
-    """Whether one text has a word that the other has behind a syllable: insatisfait, satisfait."""
+    """Whether a word of one text is the end of the other's: satisfait, insatisfait."""
     pairs = zip(text.split(), other.split(), strict=False)
     return any(a != b and (a.endswith(b) or b.endswith(a)) for a, b in pairs)
 
