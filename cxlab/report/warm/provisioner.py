@@ -21,7 +21,6 @@ from pathlib import Path
 from queue import Empty
 from typing import Any, cast
 
-import zmq.asyncio
 from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
@@ -46,6 +45,8 @@ ONE_THREAD = {
 }
 #: Seconds to wait for a fork; the first waits for the server's imports too.
 ANSWER_SECONDS = 40.0
+#: The extension of IPython that keeps what a kernel shows.
+_OUTPUTS = "cxlab.report.warm.outputs"
 
 _refused: set[str] = set()
 
@@ -127,14 +128,7 @@ def kernel_config() -> Config:
 
 
 class ReportKernelClient(AsyncKernelClient):
-    """Ready when the kernel says so, not after a fifth of a second's silence; loses no output."""
-
-    def _context_default(self) -> zmq.asyncio.Context:
-        # ZeroMQ drops what comes while a thousand messages wait, which on a busy machine they
-        # do: outputs, and the word that the cell has ended, for which a report waits in vain
-        context = super()._context_default()
-        context.rcvhwm = 0  # no limit
-        return context
+    """Ready when the kernel says so, not after a fifth of a second's silence."""
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:
         """Wait until the kernel has answered on both channels; else a `RuntimeError`."""
@@ -169,6 +163,7 @@ def report_kernel_config(connection: Path) -> Config:
     config.KernelManager.connection_file = str(connection)
     config.KernelManager.client_class = "cxlab.report.warm.provisioner.ReportKernelClient"
     config.NotebookClient.shutdown_kernel = "immediate"
+    config.NotebookClient.extra_arguments = [f"--IPKernelApp.extra_extensions={_OUTPUTS}"]
     return config
 
 
