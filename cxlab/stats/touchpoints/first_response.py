@@ -16,7 +16,13 @@ from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.frames import collect_rows, open_frame
 from cxlab.core.messages import got
-from cxlab.stats.inference import check_level, normal_quantile, t_quantile, wilson_interval
+from cxlab.stats.inference import (
+    check_level,
+    effective_number,
+    normal_quantile,
+    t_quantile,
+    wilson_interval,
+)
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.resampling import (
     bootstrap_multipliers,
@@ -262,7 +268,7 @@ def _simple_rate(curve: SurvfuncRight, target: float, level: float) -> Found:
 def _alike_rate(rate: float, rows: pd.DataFrame, target: float, level: float) -> Found:
     """A rate of 0 or 100 %, whose spread is unknown: Wilson's interval, a cluster as one contact."""
     known = rows[(rows["replied"] == 1) | (rows["time"] >= target)]
-    size = known["weight"].sum() ** 2 / (known["weight"] ** 2).sum()
+    size = effective_number(known["weight"].to_numpy(float))
     if "cluster" in known:
         own = known["cluster"]
         size = min(size, own.nunique() + own.isna().sum())
