@@ -33,7 +33,7 @@ SHARED = Path("/dev/shm")
 #: In the environment of all that a run starts.
 MARK = "CXLAB_KILLS"
 #: Seconds in which processes whose run is dead must have ended.
-PATIENCE = 20
+PATIENCE = 120
 PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
 CELL = """import time
 import pandas as pd
@@ -157,12 +157,12 @@ def kill_once(ground: Ground, target: str, seconds: float, chance: random.Random
     time.sleep(chance.uniform(0, seconds))
     hit = wait_for(lambda: run.poll() is not None or kill(run, ground, target, chance), seconds)
     if target not in ("run", "everything"):
-        run.wait(120)
+        run.wait(600)
     run.kill()
     run.wait()
     outlived = not wait_for(lambda: not ground.processes(), PATIENCE)
     next_run = ground.begin()
-    code = next_run.wait(300)
+    code = next_run.wait(600)
     wait_for(lambda: not ground.processes(), PATIENCE)
     return {"hit": int(hit), "outlived": int(outlived), "failed": int(code != 0), **ground.left()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import hypothesis
@@ -30,7 +31,15 @@ def kernel_server():
     from cxlab.report.warm.provisioner import SERVER_VARIABLE, warm_kernels
 
     with warm_kernels():
-        yield os.environ.pop(SERVER_VARIABLE, None)
+        place = os.environ.pop(SERVER_VARIABLE, None)
+        if place:
+            # its imports may take longer than a report waits for it; it answers after them
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(600)
+                connection.connect(place)
+                connection.sendall(b"{}\n")
+                assert connection.recv(4096), "the server never answered"
+        yield place
 
 
 @pytest.fixture(scope="module")

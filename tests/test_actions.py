@@ -25,6 +25,7 @@ from cxlab.stats.actions import (
     study_follow_ups,
 )
 from cxlab.stats.actions.risk import separates
+from cxlab.stats.inference import wilson_interval
 from cxlab.stats.outcomes import follow_up
 from cxlab.survey.study import load_study
 from tests.unfounded import unfounded
@@ -800,8 +801,46 @@ def test_few_owners_that_began_are_known_as_few():
     one, other = 0.02 / 2, 10 / 9 * 0.025**2 / 10
     df = (one + other) ** 2 / (one**2 + other**2 / 9)
     assert row["se"] == pytest.approx(100 * np.sqrt(one + other))
-    width = stdtrit(df, 0.975) * row["se"]
+    # of 2 and 10 that differ alike: (1/2 + 1/10)² / ((1/2)² + (1/10)²/9), fewer than Welch's
+    alike = 0.6**2 / (0.5**2 + 0.1**2 / 9)
+    assert alike == pytest.approx(1.4337, abs=1e-4)
+    width = stdtrit(min(df, alike), 0.975) * row["se"]
     assert row["ci_high"] - row["estimate"] == pytest.approx(width)
+
+
+def test_two_owners_that_began_and_happen_to_be_alike_show_nothing():
+    """Shares of 95 and 90 % beside ten from 60 to 95 %."""
+    left = [1, 2] + [8, 1, 5, 4, 6, 2, 7, 3, 5, 4]
+    rows = pd.DataFrame(
+        {"owner": np.repeat(list("abcdefghijkl"), 20), "arm": ["listed"] * 40 + ["waiting"] * 200,
+         "left_after": np.concatenate([np.arange(20) < one for one in left])}
+    )  # fmt: skip
+    rows["days_followed"] = np.where(rows["left_after"], 20.0, 200.0)
+    row = loop_effect(rows, method="staggered_units").table.iloc[0]
+    # Welch's 9.6 degrees of freedom put 0 below the interval
+    assert row["ci_low"] < 0 < row["estimate"]
+
+
+def test_owners_of_whom_one_waits_each_are_known_from_what_they_weigh():
+    """Ten owners called 10 each: of nine one waits, who stayed; of one 200, of whom 150 stayed."""
+    parts = []
+    for number in range(10):
+        waiting = 200 if number == 0 else 1
+        gone = np.arange(10 + waiting) % 4 == 3
+        gone[10:] = (np.arange(waiting) % 4 == 3) if waiting > 1 else False
+        parts.append(pd.DataFrame(
+            {"owner": str(number), "arm": ["listed"] * 10 + ["waiting"] * waiting,
+             "left_after": gone, "days_followed": np.where(gone, 20.0, 200.0)}
+        ))  # fmt: skip
+    row = loop_effect(pd.concat(parts), method="random_order").table.iloc[0]
+    weight = 1 / (1 / 10 + 1 / np.array([200] + [1] * 9))
+    part = weight / weight.sum()
+    size = 1 / (part**2 @ (1 / np.array([200] + [1] * 9)))
+    share = part @ np.array([0.75] + [1.0] * 9)
+    low, high = wilson_interval(share, size)
+    # 40 customers' worth, not 209
+    assert size == pytest.approx(39.72, abs=0.01)
+    assert [row["held_out_low"], row["held_out_high"]] == pytest.approx([100 * low, 100 * high])
 
 
 def test_owners_all_alike_have_no_interval():

@@ -175,6 +175,12 @@ class TestHtml:
     def test_certainty_is_explained_in_the_words_of_the_plan(self):
         assert BeautifulSoup(answer_html(TOLD), "html.parser").get_text().endswith(HOW_SURE)
 
+    def test_where_nothing_was_compared_no_word_is_explained(self):
+        measured = Findings((Finding(kind="answer", text="426 answers"),))
+        assert measured.how_sure == ""
+        text = BeautifulSoup(answer_html(measured), "html.parser").get_text()
+        assert text.strip() == "426 answers"
+
     def test_a_page_counts_it_among_what_was_shown(self):
         message = {"msg_type": "display_data", "metadata": {}}
         content = {"data": {"text/html": answer_html(TOLD)}, "metadata": {}}

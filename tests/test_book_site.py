@@ -44,6 +44,7 @@ def open_page(browser):
 
     def open_one(name, **options):
         contexts.append(browser.new_context(**options))
+        contexts[-1].set_default_timeout(120_000)
         page = contexts[-1].new_page()
         page.outside, page.problems = [], []
         page.on(
@@ -99,7 +100,7 @@ def test_a_page_is_accessible_and_asks_for_nothing(name, kind, open_page):
 
 def test_search_finds_without_a_network(open_page):
     page = open_page("search.html?q=penalty_reward")
-    page.wait_for_selector("#search-results li a", timeout=10_000)
+    page.wait_for_selector("#search-results li a")
     found = page.eval_on_selector_all("#search-results li a", "links => links.map(a => a.href)")
     assert any("reference/functions/penalty_reward.html" in one for one in found)
     assert (page.outside, page.problems) == ([], [])

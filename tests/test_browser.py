@@ -81,6 +81,7 @@ def open_page(browser, reports):
     def open_one(name, **options):
         context = browser.new_context(**options)
         contexts.append(context)
+        context.set_default_timeout(120_000)
         page = context.new_page()
         page.requests, page.problems = [], []
         page.on("request", lambda request: page.requests.append(request.url))
@@ -189,7 +190,7 @@ def test_contents_lead_to_headings_by_keyboard(open_page):
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
     # The browser follows the link after the key press has returned.
-    page.wait_for_url(lambda url: url.endswith("#content"), timeout=10_000)
+    page.wait_for_url(lambda url: url.endswith("#content"))
     assert page.evaluate("document.querySelector('#content') !== null")
     for link in page.locator("nav[aria-label=Contents] a").all():
         target = link.get_attribute("href").removeprefix("#")

@@ -240,7 +240,7 @@ class TestFindings:
         said = demo().findings().of_kind("finding")[-1]
         assert said.text.startswith("For the same 19 customers the gap is 5 (")
         assert said.detail.startswith(
-            "19 pairs show a true gap of 92 four times in five; one of 10 takes "
+            "With 19 pairs a true gap of 92 would be shown four times in five; for one of 10 it takes "
         )
         clear = with_gaps(demo(), pairs=(20.0, 3.0)).findings().of_kind("finding")[-1]
         assert (clear.certainty, clear.detail) == ("clear", "")

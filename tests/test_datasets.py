@@ -131,10 +131,12 @@ def test_a_connection_cut_in_the_middle_leaves_nothing(publish, server):
 def test_without_a_network_the_mirror_variable_is_named(publish):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = publish(f"http://127.0.0.1:{port}/whole")
-    with pytest.raises(FetchError, match=r"no connection.*set CXLAB_DATA to a folder that holds"):
-        fetch("made")
+        # nobody else can have it meanwhile, and nobody listens
+        folder = publish(f"http://127.0.0.1:{free.getsockname()[1]}/whole")
+        with pytest.raises(
+            FetchError, match=r"no connection.*set CXLAB_DATA to a folder that holds"
+        ):
+            fetch("made")
     assert left_behind(folder) == []
 
 

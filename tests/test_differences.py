@@ -369,9 +369,9 @@ class TestAlike:
     def test_weights_stay_with_their_rows(self):
         data = alike(20, (0.2, 1.0, 3.0)).assign(s=lambda d: d["s"].where(d.index % 9 > 0, 3))
         found = compare_groups(data, "s", by="g", against="b", design={"weights": "w"}).iloc[0]
-        y = np.select([data["s"] >= 9, data["s"] <= 6], [1.0, -1.0], 0.0) + 1
+        y = np.select([data["s"] >= 9, data["s"] <= 6], [1.0, -1.0], 0.0)
         inside, rng = (data["g"] == "a").to_numpy(), np.random.default_rng(0)
-        expected = permutation_p_value(y, inside, 9999, rng, data["w"].to_numpy())
+        expected = permutation_p_value(y, inside, 9999, rng, data["w"].to_numpy(), (3.0, 0.0, 1.5))
         assert found["p_value"] == expected
         # 20 answers are worth fewer than 30, and so are 45 of such weights
         more = alike(45, (0.2, 1.0, 3.0)).assign(s=lambda d: d["s"].where(d.index % 4 > 0, 3))
@@ -400,6 +400,32 @@ class TestAlike:
         for design in ({"weights": "w"}, {"cluster": "c"}):
             found = compare_groups(data, Metric("s", "mean"), by="g", design=design).iloc[0]
             assert found["note"].startswith("every answer of a group is alike")
+
+
+@pytest.mark.parametrize("design", [{}, {"weights": "w"}])
+@pytest.mark.parametrize("metric", ["score", Metric("rating", "mean")])
+def test_a_small_group_may_vary_more_than_the_others(metric, design):
+    # 9 promoters and 3 detractors beside 300 who are mostly passive
+    data = answers_of((9, 0, 3), (60, 210, 30))
+    data = data.assign(
+        w=np.resize([0.8, 1.2], len(data)), rating=data["score"].map({10: 5, 8: 3, 2: 1})
+    )
+    found = row(compare_groups(data, metric, by="group", against="b", design=design))
+    # plain differences, as if both varied like the 300, had .02 to .03
+    assert "permutation p" in found["method"]
+    assert found["ci_low"] < 0
+    assert found["p_value"] > 0.05
+
+
+def test_relabelled_differences_are_in_standard_errors_by_hand():
+    # 2, 0 | 1, 1, 1: relabelled, apart by (standard errors) 0 once, and 1/3 or more always else
+    values, inside = np.array([2.0, 0, 1, 1, 1]), np.array([True, True, False, False, False])
+    p = permutation_p_value(values, inside, 999, np.random.default_rng(0))
+    assert p == 1
+    # 3, 1 | 0, 0, 0 and 3, 0 | 1, 0, 0: 2 of ten such are as far, t = 2/√(2/2 + 1.7/3)
+    values = np.array([3.0, 1, 0, 0, 0])
+    p = permutation_p_value(values, inside, 39_999, np.random.default_rng(0))
+    assert p == pytest.approx(1 / 10, abs=0.01)
 
 
 def test_weighted_answers_of_a_small_group_are_permuted_with_weights_in_place():

@@ -426,10 +426,54 @@ def test_numbers_know_99_by_its_distance(draft):
 
 
 def test_numbers_with_signs_are_asked_about(draft):
-    for written in ("{},5", "{} %", "$1,{}"):
+    for written in ("{} %", "$1,{}", "1,{}"):
         column = draft({"spend": [written.format(100 + i) for i in range(40)]}).columns["spend"]
         assert column["role"] == "text"
         assert "a comma may stand for decimals or for thousands" in column["confirm"]
+
+
+def test_decimal_commas_are_read_once_somebody_has_said_so(draft):
+    made = draft({
+        "Wartezeit": [f"{i % 40},{i % 7}" for i in range(ROWS)],
+        "Umsatz": [*(f"1.{i + 100},25" for i in range(ROWS - 2)), "-99,0", "k. A."],
+        "Gewicht": ["0,75", "1,25"] * (ROWS // 2),
+        "Personal": cycle([f"{score},0" for score in FIVE]),
+    }, delimiter=";")  # fmt: skip
+    roles = {name: column["role"] for name, column in made.columns.items()}
+    assert roles == {"wartezeit": "number", "umsatz": "number", "gewicht": "weight",
+                     "personal": "outcome"}  # fmt: skip
+    assert all(column["decimal_comma"] for column in made.columns.values())
+    asked = made.columns["gewicht"]["confirm"]
+    assert "A comma stands for decimals, as in '0,75': is that so?" in asked
+    read = made.read()
+    assert read["gewicht"].tolist() == [0.75, 1.25] * (ROWS // 2)
+    assert read["wartezeit"].tolist() == [i % 40 + i % 7 / 10 for i in range(ROWS)]
+    assert read["umsatz"].tolist()[:-2] == [1100.25 + i for i in range(ROWS - 2)]
+    assert read["umsatz"].isna().sum() == 2
+    assert read["personal"].tolist() == cycle(FIVE)
+
+
+def test_a_point_beside_decimal_commas_is_refused(draft):
+    made = draft({"time": [f"{i},{i % 7}" for i in range(ROWS)]})
+    made.path.with_name("answers.csv").write_text('time\n"3,5"\n12.5\n1.200\n')
+    with pytest.raises(ValueError, match=r"numbers must have a comma before their decimals.*12\.5"):
+        made.read()
+
+
+def test_commas_of_thousands_and_of_choices_are_no_decimals(draft):
+    columns = draft({
+        "spend": [f"1,{100 + i}" for i in range(ROWS)],
+        "picked": cycle(["1,3", "2", "2,4", "1", "3,4"]),
+        "mixed": [*(f"{i},5" for i in range(ROWS - 1)), "12.5"],
+        "reply_time": cycle(["2,5", "0,5", "10,5"]),
+    }).columns  # fmt: skip
+    assert [name for name in columns if "decimal_comma" in columns[name]] == ["reply_time"]
+
+
+def test_a_repeated_sentence_is_no_id_that_is_there_twice(draft):
+    said = [f"No complaint {i // 2}" for i in range(ROWS)]
+    made = draft({"open_response": said, "overall": cycle(FIVE)})
+    assert made.table["ignore"] == ["open_response"]
 
 
 def test_a_misspelt_value_of_a_segment_is_noticed(draft):

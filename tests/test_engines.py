@@ -81,7 +81,7 @@ def postgres_folder():
     only_socket = ["-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"]
     server = subprocess.Popen([postgres, "-D", data, *only_socket], **quiet, **person)
     try:
-        wait_for(folder)
+        wait_for(folder, server)
         yield folder
     finally:
         server.terminate()
@@ -92,10 +92,11 @@ def postgres_folder():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_for(folder):
+def wait_for(folder, server):
     import psycopg
 
-    for _ in range(200):
+    deadline = time.monotonic() + 120
+    while server.poll() is None and time.monotonic() < deadline:
         try:
             psycopg.connect(host=str(folder), user="cxlab", dbname="postgres").close()
         except psycopg.OperationalError:

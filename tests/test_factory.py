@@ -576,7 +576,7 @@ def test_dask_that_is_not_there_is_said(tmp_path):
 def cluster():
     """Starts a Dask cluster of two workers, of so many threads each."""
     distributed = pytest.importorskip("distributed", reason="distributed is not installed")
-    options = {"n_workers": 2, "dashboard_address": None, "host": "127.0.0.1"}
+    options = {"n_workers": 2, "dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}
 
     def start(threads):
         return distributed.LocalCluster(threads_per_worker=threads, **options)

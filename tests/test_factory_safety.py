@@ -41,6 +41,13 @@ def wait_for(condition, what):
         time.sleep(0.05)
 
 
+def lives(process):
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False  # it ended between the two questions
+
+
 def is_worker(process):
     try:
         return any("cxlab.report.factory.workers" in word for word in process.cmdline())
@@ -112,12 +119,7 @@ class TestKilled:
         process.send_signal(signal.SIGKILL)
         process.wait()
         kernel = self.kernel(folder)
-        wait_for(
-            lambda: (
-                not any(p.is_running() and p.status() != "zombie" for p in family if p.is_running())
-            ),
-            "a process of the run lives on",
-        )
+        wait_for(lambda: not any(map(lives, family)), "a process of the run lives on")
         wait_for(lambda: not psutil.pid_exists(kernel), "the kernel lives on")
         assert not (folder / "out/demo/2025-Q4/8-slow").exists()
         (folder / "go").touch()

@@ -86,6 +86,10 @@ class TestAnswer:
         assert "Staff <counts> most" in page.get_text()
         assert page.find(class_="key").get_text() == f"How sure. {HOW_SURE}"
 
+    def test_explains_no_words_that_it_does_not_use(self, tmp_path):
+        counted = Findings((Finding(kind="answer", text="426 answers"),))
+        assert read(write_report(tmp_path, findings=counted)).find(class_="key") is None
+
     def test_is_not_repeated_below_but_its_code_is_there(self, tmp_path):
         page = read(write_report(tmp_path))
         assert page.get_text().count("May be halo") == 1

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, stdtrit
 
 from cxlab.report.notebooks import choose_notebooks, read_needs, unmet
+from cxlab.stats.inference import wilson_interval
 from cxlab.stats.outcomes import (
     asymmetry,
     compare_predictors,
@@ -270,6 +271,24 @@ def test_value_at_stake_by_hand():
     assert table.loc["detractors", "value"] == 120
     assert table.loc["detractors", "estimate"] == pytest.approx(30)
     assert table.loc["promoters", "estimate"] == pytest.approx(0)
+
+
+def test_who_holds_half_of_the_value_is_not_known_to_stay():
+    value = [290.0] + [10.0] * 29
+    gone = np.arange(30) % 5 == 1  # six of the small ones
+    followed = linked([3] * 30, np.where(gone, 100, 300), gone, value=value)
+    row = value_at_stake(followed, "recommend").iloc[0]
+    # 580²/(290² + 29·10²): as much as 3.87 customers of equal value say, not 30
+    low, high = wilson_interval(520 / 580, 580**2 / (290**2 + 29 * 10**2))
+    assert [row["ci_low"], row["ci_high"]] == pytest.approx([580 * (1 - high), 580 * (1 - low)])
+    assert row["ci_high"] > 290
+
+
+def test_value_of_who_stayed_is_known_from_those_who_hold_it():
+    value = [290.0] + [10.0] * 29
+    followed = linked([3] * 30, [300] * 30, [False] * 30, value=value)
+    row = value_at_stake(followed, "recommend").iloc[0]
+    assert row["ci_high"] == pytest.approx(580 * (1 - wilson_interval(1.0, 336_400 / 87_000)[0]))
 
 
 def two_periods(rng, n=3_000, *, halves=False, horizon=180, strength=0.4):

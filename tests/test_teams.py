@@ -167,9 +167,12 @@ class TestSlopes:
         link = linked(e, c, within="wave")
         assert row(link, BETWEEN)["ci_low"] > 0
         assert row(link, WITHIN)["ci_high"] < 0
-        text = link.findings(noun="shop").answer.text
-        assert "higher" in text
-        assert "within a shop it is −" in text
+        found = link.findings(noun="shop")
+        assert "customers score 0." in found.answer.text
+        within = found.of_kind("finding")[0].text
+        assert within.startswith(
+            "Within a shop, from one survey of employees to the next, it is −0."
+        )
 
     def test_within_by_hand(self):
         # each shop's customers move by −2 per point of employees, whatever its level

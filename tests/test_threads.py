@@ -47,12 +47,12 @@ class TestOneThread:
         @one_blas_thread
         def long():
             started.set()
-            first_is_over.wait(10)
+            first_is_over.wait(120)
             seen.extend(blas_threads())
 
         thread = threading.Thread(target=long)
         thread.start()
-        started.wait(10)
+        started.wait(120)
         one_blas_thread(lambda: one_blas_thread(blas_threads)())()
         assert set(blas_threads()) == {1}
         first_is_over.set()

@@ -21,7 +21,7 @@ MOST = {"answer": 3, "so what": 1, "finding": 5, "caution": 2}
 CERTAINTIES = ("clear", "likely", "not settled", "measured")
 #: What a change or difference means for the firm.
 DIRECTIONS = ("", "good", "bad")
-#: Stands under every list of findings.
+#: Stands under a list of findings, where one of them bears such a word.
 HOW_SURE = (
     "Clear: shown at the 95 % level, allowing for how many were compared. Likely: this way in "
     "80–95 % of resamples, not enough to act on alone. Not settled: not shown; it may still be there."
@@ -187,6 +187,11 @@ class Findings:
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.rows)
+
+    @property
+    def how_sure(self) -> str:
+        """What the words of certainty mean; empty where none is used."""
+        return HOW_SURE if any(row.certainty != "measured" for row in self.rows) else ""
 
     def of_kind(self, kind: str) -> list[Finding]:
         """Findings of one kind, in order."""

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from IPython.display import display
 
-from cxlab.core.findings import HOW_SURE, Finding, Findings
+from cxlab.core.findings import Finding, Findings
 from cxlab.core.phrases import amount, decimals_for, interval, number
 from cxlab.report.show import ANSWER, Shown, record_table, recorded_in, show_figure
 
@@ -145,7 +145,8 @@ def answer_html(findings: Findings, tiles: pd.DataFrame | None = None) -> str:
     )
     follows = "".join(f"<p>{sentence_html(one)}</p>" for one in findings.of_kind("so what"))
     drawn = "" if tiles is None else tiles_html(tiles)
-    key = f'<p style="color: {GREY}">{escape(HOW_SURE)}</p>'
+    how_sure = findings.how_sure
+    key = f'<p style="color: {GREY}">{escape(how_sure)}</p>' if how_sure else ""
     return f'<div class="{ANSWER}">{answers}{follows}{drawn}{list_html(findings)}{key}</div>'
 
 

@@ -20,7 +20,7 @@ from lxml.html import HtmlElement
 from markupsafe import Markup
 
 from cxlab.core.characters import printable
-from cxlab.core.findings import HOW_SURE, Findings
+from cxlab.core.findings import Findings
 from cxlab.report.answer import (
     certainty_html,
     each_tile,
@@ -153,7 +153,7 @@ def _answer(
         tiles=[] if tiles is None else [Markup(tile) for tile in each_tile(tiles)],
         list=Markup(list_html(findings)) if findings else "",
         figure=figure,
-        key=HOW_SURE,
+        key=findings.how_sure if findings else "",
         comment=str(manifest["parameters"].get("comment") or "").strip(),
         changes=manifest["changes"],
     )

@@ -10,6 +10,7 @@ from typing import Any, Required, TypedDict
 
 import msgspec
 
+from cxlab.core.phrases import signed
 from cxlab.report.publish import replace_text
 
 #: Endings of the files that a report may consist of.
@@ -257,6 +258,6 @@ def _sentence(change: Mapping[str, Any]) -> str:
     if change["estimate"] is None:
         return f"{change['label']}: hidden"
     return (
-        f"{change['label']}: {change['estimate']:+.1f} {change['unit'] or ''} "
+        f"{change['label']}: {signed(change['estimate'], 1)} {change['unit'] or ''} "
         f"against {change['before']}"
     ).replace("  ", " ")

@@ -206,26 +206,55 @@ def permutation_p_value(
     permutations: int,
     rng: np.random.Generator,
     weights: np.ndarray | None = None,
+    pseudo: tuple[float, float, float] | None = None,
 ) -> float:
-    """Two-sided p-value of a difference of means when answers are exchangeable.
+    """Two-sided p-value of a difference of means, from relabelled answers.
 
     ``inside`` are the members of the first group; weights stay with their rows. It is the share of
-    relabellings at least as far apart as observed, (b + 1)/(m + 1): Phipson & Smyth (2010),
-    Statistical Applications in Genetics 9, 39.
+    relabellings whose difference is at least as many standard errors (of their own) as observed,
+    (b + 1)/(m + 1): Phipson & Smyth (2010), Statistical Applications in Genetics 9, 39. Standard errors,
+    because the groups may vary unequally: of 12 who are promoters or detractors beside 300 mostly
+    passive, plain differences reject a true null in 36 % of studies. Janssen (1997), Statistics &
+    Probability Letters 36, 9–21. ``pseudo``: answers added to each group for its standard error, their
+    sum and their sum of squares; without, a group whose answers are alike takes the spread of both.
     """
     if inside.all():
         return np.nan
     own = np.ones(len(values)) if weights is None else weights
-    shares = np.concatenate([own[inside] / own[inside].sum(), -own[~inside] / own[~inside].sum()])
-    observed = abs(np.concatenate([values[inside], values[~inside]]) @ shares)
+    own, answers = (np.concatenate([one[inside], one[~inside]]) for one in (own, values))
+    sides = np.zeros((len(own), 2))
+    sides[: inside.sum(), 0], sides[inside.sum() :, 1] = own[: inside.sum()], own[inside.sum() :]
+    sides /= sides.sum(axis=0)
+    observed = float(_standard_errors_apart(answers[None], sides, pseudo)[0])
     as_far = 0
     step = max(BLOCK // len(values), 1)
     for start in range(0, permutations, step):
         rows = min(step, permutations - start)
-        drawn = rng.permuted(np.tile(values, (rows, 1)), axis=1) @ shares
+        drawn = rng.permuted(np.tile(answers, (rows, 1)), axis=1)
         # rounding must not part relabellings that are equally far
-        as_far += int((np.abs(drawn) >= observed - 1e-9).sum())
+        as_far += int((_standard_errors_apart(drawn, sides, pseudo) >= observed * (1 - 1e-9)).sum())
     return float((1 + as_far) / (permutations + 1))
+
+
+def _standard_errors_apart(
+    values: np.ndarray, sides: np.ndarray, pseudo: tuple[float, float, float] | None
+) -> np.ndarray:
+    """Standard errors between two groups' means: ``values`` (draws, rows), ``sides`` (rows, 2)."""
+    n = 1 / (sides**2).sum(axis=0)
+    mean, square = values @ sides, values**2 @ sides
+    if pseudo:
+        more, total, squares = pseudo
+        middle = (n * mean + total) / (n + more)
+        variance = ((n * square + squares) / (n + more) - middle**2) / (n + more)
+    else:
+        share = n / n.sum()
+        both = (square @ share - (mean @ share) ** 2) * n.sum() / (n.sum() - 1)
+        spread = (square - mean**2) * n / np.maximum(n - 1, 1e-9)
+        alike = spread <= 1e-9 * both[:, None]
+        variance = np.where(alike, both[:, None], spread) / n
+    error = np.sqrt(np.maximum(variance.sum(axis=1), 0.0))
+    apart = np.abs(mean[:, 0] - mean[:, 1])
+    return np.divide(apart, error, out=np.zeros(len(apart)), where=error > 0)
 
 
 def adjust_family(p_values: ArrayLike, *, method: str) -> NDArray[np.float64]:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from cxlab.core.characters import visible_text
+
+#: A number as most of Europe writes it: 36,6 or 1.234,5.
+DECIMAL_COMMA = re.compile(
+    r"(?P<sign>-?)(?P<whole>[0-9]{1,3}(?:[. '’][0-9]{3})+|[0-9]+)(?:,(?P<part>[0-9]+))?"
+)
+_DIGITS_APART = re.compile(r"[0-9][.,][0-9]")
 _TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 #: Whole days, with or without a time: 2025 or 2025-07 alone is none.
 ISO_DATE = (
@@ -114,6 +121,48 @@ def cell_text(value: object) -> str:
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return ""
     return str(value)
+
+
+def with_point(text: str) -> str:
+    """A number written with a decimal comma as one with a point; any other text as it is.
+
+    Examples
+    --------
+    >>> with_point("36,6"), with_point("-1.234,5"), with_point("8,0"), with_point("1 200")
+    ('36.6', '-1234.5', '8.0', '1200')
+    >>> with_point("k. A."), with_point("1,2,3")
+    ('k. A.', '1,2,3')
+    """
+    found = DECIMAL_COMMA.fullmatch(visible_text(text))
+    if found is None:
+        return text
+    whole = "".join(filter(str.isdigit, found["whole"]))
+    return f"{found['sign']}{whole}" + (f".{found['part']}" if found["part"] else "")
+
+
+def has_decimal_commas(texts: Collection[str]) -> bool:
+    """Whether the numbers of a column are written with a decimal comma, and none otherwise.
+
+    A comma before three digits may stand for thousands, and cells such as ``1,3`` for two
+    choices.
+
+    Examples
+    --------
+    >>> has_decimal_commas(["36,6", "7", "k. A."]), has_decimal_commas(["1,200", "3,400"])
+    (True, False)
+    >>> has_decimal_commas(["1,3", "2", "2,4"]), has_decimal_commas(["36,6", "12.5"])
+    (False, False)
+    """
+    found = [DECIMAL_COMMA.fullmatch(visible_text(text)) for text in texts]
+    with_comma = [one for one in found if one and one["part"]]
+    rest = [text for text, one in zip(texts, found, strict=True) if one is None]
+    if any(_DIGITS_APART.search(text) for text in rest):
+        return False
+    told = any(len(one["part"]) != 3 or not one["whole"].isdigit() for one in with_comma)
+    choices = all(
+        one["whole"].isdigit() and 0 < int(one["whole"]) < int(one["part"]) for one in with_comma
+    )
+    return told and not choices
 
 
 def read_dates(texts: pd.Series, form: str | None = None) -> pd.Series:

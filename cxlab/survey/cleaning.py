@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from cxlab.core.characters import visible_text
 from cxlab.core.messages import nearest, one_of
-from cxlab.survey.cells import no_date, read_dates
+from cxlab.survey.cells import no_date, read_dates, with_point
 from cxlab.survey.definition import DATE_ROLES, NUMBER_ROLES, RATING_ROLES, Column
 from cxlab.survey.scales import normal_code
 
@@ -115,12 +115,25 @@ def _resolve(text: str, column: Column, known: dict[str, Any]) -> Resolved | Ref
     if text in known:
         return known[text]
     try:
-        found: Resolved | RefusedError = RESOLVERS.get(column.role, resolve_text)(text, column)
+        resolve = RESOLVERS.get(column.role, resolve_text)
+        found: Resolved | RefusedError = resolve(_spoken(text, column), column)
     except RefusedError as error:
         found = error
     if len(known) < MOST_KNOWN:
         known[text] = found
     return found
+
+
+def _spoken(text: str, column: Column) -> str:
+    """The text with a point for its decimal comma, where the column has them."""
+    if not column.decimal_comma:
+        return text
+    spoken = with_point(text)
+    if spoken == text and "." in text and not math.isnan(_plain_number(text)):
+        raise RefusedError(
+            "numbers must have a comma before their decimals|Write all numbers of the column alike."
+        )
+    return spoken
 
 
 def _plain_values(texts: pa.Array, column: Column, kind: pa.DataType) -> tuple[pa.Array, Any]:
@@ -130,7 +143,7 @@ def _plain_values(texts: pa.Array, column: Column, kind: pa.DataType) -> tuple[p
     """
     none = np.zeros(len(texts), dtype=bool)
     coded = column.role in RATING_ROLES or (column.role == "segment" and column.values)
-    if coded or len(texts) < FEW:
+    if coded or column.decimal_comma or len(texts) < FEW:
         return pa.nulls(len(texts), kind), none
     if kind == pa.float64():
         plain = pc.match_substring_regex(texts, PLAIN_NUMBER)

@@ -47,6 +47,8 @@ RATING_ROLES = ("outcome", "touchpoint", "rating")
 #: When something happened, a customer's leaving or purchase included; how much of something.
 DATE_ROLES = ("date", "left", "purchase")
 NUMBER_ROLES = ("number", "value")
+#: What may be written with a decimal comma.
+DECIMAL_ROLES = (*RATING_ROLES, *NUMBER_ROLES, "segment", "weight")
 #: Roles that one column of a table at most may have.
 SINGLE_ROLES = (
     "id", "customer", "account", "period", "weight", "strata", "cluster", "left", "purchase",
@@ -82,6 +84,7 @@ class Column:
     missing: Mapping[str, str] = field(default_factory=dict)
     blank: str = "no answer"  # reason of an empty cell
     format: str | None = None  # ``strftime`` format of a date; None: ISO
+    decimal_comma: bool = False  # for numbers: 36,6 stands for 36.6 and 1.200 for 1200
     #: Metrics to report, the scale's unless the column declares its own.
     metrics: tuple[str, ...] = ()
     targets: Mapping[str, float] = field(default_factory=dict)  # metric to what the study wants

@@ -26,9 +26,7 @@ Character = Annotated[
 Flag = Annotated[bool, Meta(description="true or false")]
 Whole = Annotated[int, Meta(description="a whole number")]
 Number = Annotated[float, Meta(description="a number")]
-Day = Annotated[
-    str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description='a date such as "2025-12-31"')
-]
+Day = Annotated[str, Meta(pattern=r"^\d{4}(-\d\d){2}$", description='a date such as "2025-12-31"')]
 Days = Annotated[
     float, Meta(gt=0, lt=1e6, description="a number of days over 0 and below a million")
 ]
@@ -234,13 +232,14 @@ class ColumnKeys(Keys):
         Why an empty cell has no answer.
     format : text
         Of dates: strftime, such as ``%d/%m/%Y %H:%M``. Left out: ISO.
+    decimal_comma : flag
+        Of numbers: whether 36,6 stands for 36.6.
     metrics : texts
         Metrics to report. Left out: those of the scale.
     targets : table
         Metric to the value wanted.
     margins : table
-        Metric to the smallest difference that matters. Left out: 3 points, 3 percentage points,
-        2 % of the length of the scale.
+        Metric to the smallest difference that matters. Left out: 3 points, 2 % of a scale.
     headline : flag
         Whether an outcome leads the reports. Where none does: the NPS, else the first outcome.
     spans_periods : flag
@@ -268,6 +267,7 @@ class ColumnKeys(Keys):
     missing: Reasons = {}
     blank: Reason = "no answer"
     format: Text | None = None
+    decimal_comma: Flag = False
     metrics: Texts | None = None
     targets: Targets = {}
     margins: Margins = {}

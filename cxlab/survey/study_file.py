@@ -16,9 +16,10 @@ import pandas as pd
 
 from cxlab.core.characters import visible_text
 from cxlab.core.messages import got, one_of, unknown
-from cxlab.survey.cells import read_dates
+from cxlab.survey.cells import read_dates, with_point
 from cxlab.survey.definition import (
     DATE_ROLES,
+    DECIMAL_ROLES,
     RATING_ROLES,
     SINGLE_ROLES,
     Column,
@@ -42,7 +43,7 @@ from cxlab.survey.schema import (
 #: Keys whose value is the guess, in an open question.
 GUESSED = (
     *("role", "scale", "shift", "reverse", "range", "missing", "blank", "values"),
-    *("format", "leave_out", "sheet", "encoding", "separator", "ignore"),
+    *("format", "decimal_comma", "leave_out", "sheet", "encoding", "separator", "ignore"),
 )
 
 
@@ -54,6 +55,7 @@ _OF_ROLES = {
     "spans_periods": (("cluster",), "clusters"),
     "persons": (("unit",), "units"),
     "format": (DATE_ROLES, "dates"),
+    "decimal_comma": (DECIMAL_ROLES, "numbers and codes"),
 }
 
 
@@ -189,7 +191,7 @@ def _column(name: str, given: ColumnKeys, scales: Mapping[str, Scale]) -> Column
     scale = _column_scale(name, given, scales)
     missing = {
         **(scale.missing if scale else {}),
-        **_codes_by_spelling("missing", place, given.missing),
+        **_codes_by_spelling("missing", place, _spoken(given)),
     }
     if scale is not None:
         check_off_scale(missing, scale, place, given.shift)
@@ -212,6 +214,13 @@ def _column(name: str, given: ColumnKeys, scales: Mapping[str, Scale]) -> Column
     _check_look_alike("values", place, column.values.values())
     _check_targets(place, column)
     return column
+
+
+def _spoken(given: ColumnKeys) -> Mapping[str, str]:
+    """Missing codes as the column's cells are read: -99,9 as -99.9 where it has decimal commas."""
+    if not given.decimal_comma:
+        return given.missing
+    return {with_point(code): reason for code, reason in given.missing.items()}
 
 
 def _as_given(kind: type[Part], given: ColumnKeys | TableKeys, **found: Any) -> Part:

@@ -15,7 +15,7 @@ from typing import Any
 import nbformat
 
 from cxlab.core.characters import printable
-from cxlab.core.findings import HOW_SURE, Finding, Findings
+from cxlab.core.findings import Finding, Findings
 from cxlab.core.headers import DECIMALS
 from cxlab.report.answer import SHAPES, read_findings, sure_word
 from cxlab.report.page import answer_figure
@@ -154,7 +154,7 @@ def _write_first(deck: Any, manifest: Row, findings: Findings | None) -> None:
     for line in manifest["changes"] if not findings else ():
         _run(body.add_paragraph(), line, 14, INK)
     if findings:
-        _write_text(slide, 6.45, 0.6, HOW_SURE, 10, QUIET)
+        _write_text(slide, 6.45, 0.6, findings.how_sure, 10, QUIET)
     _write_text(slide, 7.0, 0.3, f"{manifest['about']} Made {manifest['ended']}.", 9, QUIET)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from cxlab.core.characters import printable, unquote_formula
 from cxlab.core.display import Display
-from cxlab.core.findings import HOW_SURE
 from cxlab.core.headers import header
 from cxlab.report.answer import read_findings, sure_word
 from cxlab.report.publish import replace_bytes
@@ -187,7 +186,7 @@ def _write_answer(
         lines.append((sure_word(finding).capitalize(), finding.text, form))
         if finding.detail:
             lines.append(("", finding.detail, grey))
-    lines += [("", HOW_SURE, grey)] if findings else []
+    lines += [("", findings.how_sure, grey)] if findings and findings.how_sure else []
     lines += [("", "", wrapped), *((*line, wrapped) for line in _about(manifest, sheets))]
     for i, (word, text, form) in enumerate(lines, start=1):
         height, per_line = (21, ANSWER_WIDTH * 2 // 3) if form is large else (15, ANSWER_WIDTH)

@@ -56,11 +56,18 @@ def import_what_reports_need() -> None:
     # the backend that a kernel sets; another one, once imported, would drop every figure
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     for name in (*MODULES, *_public_modules()):
+        if _has_ended():
+            return
         # one that fails here will say so in the kernel
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     gc.collect()
     gc.freeze()
+
+
+def _has_ended() -> bool:
+    """Whether the run that started the server is over: its end of standard input is closed."""
+    return bool(select.select([sys.stdin.fileno()], [], [], 0)[0])
 
 
 def _public_modules() -> list[str]:

@@ -18,6 +18,7 @@ from cxlab.core.messages import unknown
 from cxlab.core.result import Result
 from cxlab.stats.actions.calls import DESIGNS, HELD_OUT, LISTED, WAITING, called_later, check_arms
 from cxlab.stats.inference import POWER, normal_quantile, t_quantile, wilson_interval
+from cxlab.stats.metrics.two_groups import satterthwaite
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.survival import NO_VARIANCE, check_times, parts, survival
 
@@ -130,12 +131,15 @@ def loop_effect(
     Everybody on the list counts as listed, reached or not; of a customer the first listing.
     Comparing those who were called with those who were not, or with their own earlier score,
     mistakes chance and choice for effect. Differences within lists are weighted by
-    n₁n₀/(n₁ + n₀); the interval is Agresti and Caffo's on the size of a sample without censoring;
-    of staggered units Welch's t on the owners' shares within lists.
+    n₁n₀/(n₁ + n₀); the interval is Agresti and Caffo's on the size of a sample without censoring,
+    at most what these weights leave of it; of staggered units t on the owners' shares within
+    lists, with Welch's degrees of freedom or, where they are fewer, those of owners who differ
+    alike on both sides (Bell and McCaffrey's): two owners that began hardly show anything.
 
     References
     ----------
-    Agresti & Caffo (2000), American Statistician 54, 280–288. Mantel & Haenszel (1959), JNCI 22,
+    Agresti & Caffo (2000), American Statistician 54, 280–288. Bell & McCaffrey (2002), Survey
+    Methodology 28, 169–181. Mantel & Haenszel (1959), JNCI 22,
     719–748.
 
     Examples
@@ -268,7 +272,8 @@ def _pooled(rows: pd.DataFrame, within: list[str], horizon: float, level: float)
     share, variance = part @ shares, part**2 @ variances
     spread = share * (1 - share)
     size = np.divide(spread, variance, out=observed.sum(axis=0), where=variance > NO_VARIANCE)
-    size = np.maximum(np.minimum(size, counts.sum(axis=0)), 1)
+    # where one of a list waits, its variance is not seen: what the weights leave is known
+    size = np.maximum(np.minimum(size, 1 / (part**2 @ (1 / counts))), 1)
     low, high = wilson_interval(share, size, level=level)
     used = counts.sum(axis=0).astype(int)
     return {
@@ -352,8 +357,13 @@ def _of_units(rows: pd.DataFrame, by: list[str], horizon: float, level: float) -
     if se < 1e-7:
         note = "no interval: owners of a side are all alike"
         return {**found, "estimate": 100 * gap, "note": note}
-    # two owners that began beside twenty that wait are known as from two
-    df = spread.sum() ** 2 / (spread**2 / (units - 1)).sum()
+    # two owners that began beside twenty that wait are known as from two, however alike they are
+    pull = (table["_list"].map(weight) / side.transform("size")).groupby(
+        [table["owner"], table["called"]]
+    )
+    expected = (pull.sum() ** 2).groupby("called").sum()
+    free = units.sort_index().to_numpy() - 1
+    df = min(satterthwaite(one.to_numpy(), free) for one in (spread.sort_index(), expected))
     width = float(t_quantile(level, df)) * se
     difference = {"estimate": gap, "se": se, "ci_low": gap - width, "ci_high": gap + width}
     note = _without_part(len(rows) - int(used.sum()), horizon)

@@ -309,8 +309,8 @@ class _Said:
             return Finding(text=text, rule="pairs", subject=PAIRED, certainty="not settled")
         text = f"For the same {row['customers']:,} customers the gap is {_limits(row)}"
         detail = (
-            f"{row['n']:,} pairs show a true gap of {number(row['shown'])} four times in five; one "
-            f"of {WANTED_GAP:g} takes {row['pairs_needed']:,.0f}"
+            f"With {row['n']:,} pairs a true gap of {number(row['shown'])} would be shown four times "
+            f"in five; for one of {WANTED_GAP:g} it takes {row['pairs_needed']:,.0f} pairs"
         )
         cells = Cells("gaps", {"gap": PAIRED}, ("customers",))
         return self._gap(row, text, "pairs", "" if _clear(row) else detail, (cells,))

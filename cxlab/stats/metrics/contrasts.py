@@ -21,6 +21,7 @@ from cxlab.core.totals import SUMS, Totals
 from cxlab.stats.inference import check_level, permutation_p_value
 from cxlab.stats.metrics.two_groups import (
     IN_UNITS,
+    PSEUDO,
     SMALL_GROUP,
     Cells,
     cells_of,
@@ -173,7 +174,8 @@ def _permute(
     """Replace the p-value by a permutation test's where relabelling rows is due."""
     rng, weights = np.random.default_rng(seed), opened.design.weights
     for i in table.index[table["permute"]]:
-        value = metric_value(metrics[table.loc[i, "number"]])
+        metric = metrics[table.loc[i, "number"]]
+        value, pseudo = metric_value(metric), PSEUDO.get(metric.kind)
         weight = nw.col(weights) if weights else nw.lit(1.0)
         rows = collect(opened.lazy.select(group=by, value=value, weight=weight)).dropna()
         rows = rows[rows["weight"] > 0]
@@ -181,10 +183,13 @@ def _permute(
         inside = group == table.loc[i, "group"]
         kept = inside | np.isin(group, table.at[i, "others"])
         y = rows["value"].to_numpy(float)[kept]
-        # sums of large numbers would part what is equally far
-        y = y - y.min(initial=np.inf)
+        if pseudo is None:
+            # sums of large numbers would part what is equally far
+            y = y - y.min(initial=np.inf)
         own = rows["weight"].to_numpy(float)[kept] if weights else None
-        table.loc[i, "p_value"] = permutation_p_value(y, inside[kept], PERMUTATIONS, rng, own)
+        table.loc[i, "p_value"] = permutation_p_value(
+            y, inside[kept], PERMUTATIONS, rng, own, pseudo
+        )
         table.loc[i, "method"] += ", permutation p"
         # what has no spread has no interval, but it has a test now
         table.loc[i, "note"] = table.loc[i, "note"].replace("no test", "no interval")

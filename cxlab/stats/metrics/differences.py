@@ -91,7 +91,8 @@ def compare_groups(
     Without a design: adjusted-Wald for net scores and shares (it adds 3/4 promoter, 3/2
     passive and 3/4 detractor to each group; to a share one answer on either side, Agresti and
     Caffo), Welch's t for means. With fewer than 30 answers in a group, or a mean of answers that
-    are all alike, the p-value is a permutation test's.
+    are all alike, the p-value is a permutation test's, of the difference in standard errors: groups of
+    one score may vary unequally.
 
     Under a design the difference is linearised as one statistic, summed within clusters: two
     standard errors squared and added ignore that groups share clusters. Variance (CR2) and
@@ -105,7 +106,7 @@ def compare_groups(
 
     References
     ----------
-    Lewis & Sauro, MeasuringU (2021), How to Statistically Compare Two Net Promoter
+    Janssen (1997), Statistics & Probability Letters 36, 9–21. Lewis & Sauro, MeasuringU (2021), How to Statistically Compare Two Net Promoter
     Scores. Agresti & Caffo (2000), American Statistician 54, 280–288. Pustejovsky &
     Tipton (2018), Journal of Business & Economic Statistics 36, 672–683. Lumley (2010),
     Complex Surveys.

@@ -57,6 +57,12 @@ def cluster_sums(values: Array, clusters: ArrayLike) -> Array:
     return np.bincount(cluster_codes(clusters), values).astype(float)
 
 
+def _even_size(weight: Array, clusters: ArrayLike) -> float:
+    """Clusters of equal weight that would say as much (Kish's): of who holds half, it is 4 at most."""
+    sums = cluster_sums(weight, clusters)
+    return float(sums.sum() ** 2 / (sums @ sums))
+
+
 def cluster_error(influence: Array, clusters: ArrayLike) -> tuple[float, int]:
     """Standard error by the influence of each cluster, times G/(G − 1), and G; NaN for one."""
     sums = cluster_sums(influence, clusters)
@@ -162,7 +168,9 @@ def kaplan_meier(
     The variance is Σ of squared cluster sums of the influence function, times G/(G − 1) for G
     clusters. The interval is Wilson's on n_eff = S(1 − S)/V, at most the number of rows, widened
     for few clusters; without any variance n_eff is the number of clusters still observed at the
-    horizon. Leaving must not depend on why somebody stops being observed.
+    horizon. With weights it is at most (Σw)²/Σw² of clusters: V says nothing of the few who hold
+    most of the weight while they all stay, or all leave. Leaving must not depend on why somebody
+    stops being observed.
 
     References
     ----------
@@ -232,9 +240,12 @@ def one_estimate(
     simple = found.estimate * (1 - found.estimate) / len(rows)
     if se**2 > NO_VARIANCE and simple > 0:
         size = float(effective_sample_size(len(rows), se**2 / simple, units - 1, level=level))
+        followed = np.ones(len(rows), dtype=bool)
     else:
-        observed = clusters[rows[time].to_numpy(float) >= horizon]
-        size = float(max(len(pd.unique(observed)), 1))
+        followed = rows[time].to_numpy(float) >= horizon
+        size = float(max(len(pd.unique(clusters[followed])), 1))
+    if weight is not None and weight[followed].any():
+        size = min(size, _even_size(weight[followed], clusters[followed]))
     low, high = wilson_interval(found.estimate, size, level=level)
     figures = (found.estimate, se, float(low), float(high))
     return (units, found.at_risk, *(100 * figure for figure in figures), size, "")

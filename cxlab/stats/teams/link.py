@@ -62,7 +62,7 @@ class TeamLink(UnitResult):
     def findings(
         self, signs: UnitResult | None = None, *, noun: str = "unit", looked: str = ""
     ) -> Findings:
-        """The slope between units, the one within beside it, and how many to look at.
+        """The slope between units and how many to look at; then the other slopes.
 
         Parameters
         ----------
@@ -71,7 +71,8 @@ class TeamLink(UnitResult):
         noun, looked : str
             What a unit is called, and a unit of the signs where it is another.
         """
-        rows = [_answer(self.table, signs, noun, looked or noun), *_corrected_finding(self.table)]
+        rows = [_answer(self.table, signs, noun, looked or noun)]
+        rows += [*_within_finding(self.table, noun), *_corrected_finding(self.table, noun)]
         cautions = {"no-cause": NO_CAUSE, **({"no-blame": NO_BLAME} if signs is not None else {})}
         rows += [Finding(kind="caution", text=text, rule=rule) for rule, text in cautions.items()]
         return Findings(tuple(rows))
@@ -359,13 +360,9 @@ def _size(row: pd.Series) -> str:
 
 
 def _answer(table: pd.DataFrame, signs: UnitResult | None, noun: str, looked: str) -> Finding:
-    row, within = _slope(table, BETWEEN), _slope(table, WITHIN)
+    row = _slope(table, BETWEEN)
     cells = [Cells(SLOPES, {"slope": BETWEEN}, (*FIGURES, "n"))]
     text = _between(int(table["n"].iloc[0]), row, noun)
-    if within is not None:
-        # beside it and not tested: one test, one family
-        text += f"; within a {noun} it is {_size(within)}"
-        cells.append(Cells(SLOPES, {"slope": WITHIN}, FIGURES))
     if signs is not None and signs.table["centre"].notna().any():
         number = int(signs.table["with_any_sign"].iloc[0])
         text += f"; {in_words(number)} {looked}{'' if number == 1 else 's'} to look at"
@@ -387,16 +384,31 @@ def _between(units: int, row: pd.Series | None, noun: str) -> str:
         told = f"Both scores of {in_words(units)} {noun}s stand side by side"
         return f"{told}; a slope needs {needed}"
     if row["p_value"] >= ALPHA:
-        told = f"That {noun}s whose employees score higher have customers who do is not shown"
-        return f"{told}: {_size(row)} points per point"
+        told = "Whether customers score higher where employees do is not shown"
+        return f"{told}: by {_size(row)} a point"
     turned = dict(zip(FIGURES, -row[["estimate", "ci_high", "ci_low"]].to_numpy(), strict=True))
     higher = row["estimate"] > 0
     size = _size(row if higher else pd.Series(turned))
-    told = f"{noun.capitalize()}s whose employees score a point higher have customers who score"
-    return f"{told} {size} {'higher' if higher else 'lower'}"
+    told = f"Where employees score a point higher, customers score {size}"
+    return f"{told} {'higher' if higher else 'lower'}"
 
 
-def _corrected_finding(table: pd.DataFrame) -> list[Finding]:
+def _within_finding(table: pd.DataFrame, noun: str) -> list[Finding]:
+    """A unit beside itself earlier; not tested: one test, one family."""
+    row = _slope(table, WITHIN)
+    if row is None:
+        return []
+    return [
+        Finding(
+            text=f"Within a {noun}, from one survey of employees to the next, it is {_size(row)}",
+            subject=WITHIN, detail=row["note"], estimate=row["estimate"], ci_low=row["ci_low"],
+            ci_high=row["ci_high"], unit="points per point", n=int(row["n"]), rule="within",
+            cells=(Cells(SLOPES, {"slope": WITHIN}, FIGURES),),
+        )
+    ]  # fmt: skip
+
+
+def _corrected_finding(table: pd.DataFrame, noun: str) -> list[Finding]:
     """The slope if all employees had answered, or why it is not given."""
     rows = table[table["slope"] == CORRECTED]
     if rows.empty:
@@ -407,7 +419,7 @@ def _corrected_finding(table: pd.DataFrame) -> list[Finding]:
         return [Finding(text=note, subject=CORRECTED, reference=0.5, rule="not-corrected")]
     return [
         Finding(
-            text=f"Had all employees answered, the slope between would be about {_size(row)}",
+            text=f"Had all employees answered, it would be about {_size(row)} between {noun}s",
             subject=CORRECTED, detail=f"reliability of their means {row['reliability']:.2f}",
             estimate=row["estimate"], ci_low=row["ci_low"], ci_high=row["ci_high"],
             unit="points per point", n=int(row["n"]), rule="corrected",

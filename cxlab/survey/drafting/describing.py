@@ -109,6 +109,8 @@ def _id(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     if len(profile.counts) < profile.rows / 2 or hints(item, "number", "segment"):
         return None
     repeated = [profile.spelling[code] for code, count in profile.counts.items() if count > 1]
+    if any(" " in text for text in repeated):
+        return None  # sentences
     trouble = "some rows have none"
     if repeated:
         verb = "occurs" if len(repeated) == 1 else "occur"

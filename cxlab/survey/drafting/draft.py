@@ -14,10 +14,10 @@ import pandas as pd
 
 from cxlab.core.characters import letters
 from cxlab.core.messages import got
-from cxlab.survey.definition import RATING_ROLES, SINGLE_ROLES, normal_header
+from cxlab.survey.definition import DECIMAL_ROLES, RATING_ROLES, SINGLE_ROLES, normal_header
 from cxlab.survey.drafting.describing import describing, known, leave_out
 from cxlab.survey.drafting.labelled import labelled
-from cxlab.survey.drafting.profile import WHOLE, Guess, Profile, ScaleGuess, profile_column
+from cxlab.survey.drafting.profile import WHOLE, Guess, Profile, ScaleGuess, profile_column, quoted
 from cxlab.survey.drafting.scored import scored
 from cxlab.survey.drafting.together import (
     check_answers_not_results,
@@ -144,6 +144,7 @@ def guess_columns(
     _as_elsewhere(guesses)
     for guess in guesses:
         _as_declared(guess)
+        _as_written(guess)
     return guesses
 
 
@@ -174,6 +175,14 @@ def _telling(
         if progress is not None and number and not number % TOLD_EVERY:
             progress(f"{done} {number:,} of {len(columns):,} columns")
         yield column
+
+
+def _as_written(guess: Guess) -> None:
+    """Say that numbers have decimal commas, where they are more than text."""
+    written = guess.profile.decimal_comma
+    if written and guess.role in DECIMAL_ROLES:
+        guess.keys["decimal_comma"] = True
+        guess.question += f" A comma stands for decimals, as in {quoted(written)}: is that so?"
 
 
 def _as_declared(guess: Guess) -> None:

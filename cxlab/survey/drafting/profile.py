@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.characters import visible_text
+from cxlab.survey.cells import has_decimal_commas, with_point
 from cxlab.survey.exports.export import Question, missing_reason
 from cxlab.survey.scales import normal_code
 
@@ -46,6 +47,8 @@ class Profile:
     question: Question  # what the export file says of it
     unique: bool  # whether every row (of a wave) holds something else
     padded: int  # rows of whole numbers that begin with a 0, as in 007
+    #: One of the file's numbers with a decimal comma, which ``raw`` has with points; or none.
+    decimal_comma: str = ""
 
     @cached_property
     def declared(self) -> dict[str, str]:
@@ -153,6 +156,8 @@ def profile_column(
     >>> profile_column(pd.Series(["5", "5.0", " n/a", "N/A", ""], name="q"), 0).counts
     {'5': 2, 'n/a': 2}
     """
+    comma = _decimal_comma(raw)
+    raw = raw.map(_with_points(raw)) if comma else raw
     counts: Counter[str] = Counter()
     spelling: dict[str, tuple[int, str]] = {}
     padded = 0
@@ -182,7 +187,20 @@ def profile_column(
         question=question,
         unique=not blank and not _repeated(raw, len(counts) < rows_asked, waves),
         padded=padded,
+        decimal_comma=comma,
     )
+
+
+def _decimal_comma(raw: pd.Series) -> str:
+    """The first number with a decimal comma, where numbers of the column are written so."""
+    texts = [str(text) for text in raw.dropna().unique()]
+    if not has_decimal_commas(texts):
+        return ""
+    return visible_text(next(text for text in texts if re.search("[0-9],[0-9]", text)))
+
+
+def _with_points(raw: pd.Series) -> dict[str, str]:
+    return {text: with_point(text) for text in raw.dropna().unique()}
 
 
 def _repeated(raw: pd.Series, in_all: bool, waves: Sequence[object] | None) -> bool:
