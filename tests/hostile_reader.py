@@ -44,6 +44,11 @@ scale = "ten"
 role = "touchpoint"
 scale = "ten"
 """
+#: Further lines where customers are declared.
+CUSTOMERS = """
+[tables.answers.columns.who]
+role = "customer"
+"""
 #: What can be asked of a run: everybody, the groups of a segment, of both crossed.
 ASKED = [[], ["region"], ["tier"], ["region", "tier"]]
 PERIODS = [["2025-Q1"], ["2025-Q1", "2025-Q2"], [None], ["2025-Q1", "2025-Q2", None]]
@@ -54,8 +59,11 @@ def every_combination() -> list[list[list[str]]]:
     return [list(one) for size in range(1, 5) for one in combinations(ASKED, size)]
 
 
-def write_programme(folder: Path, rng: np.random.Generator) -> Path:
-    """A study of two periods and two segments, many of whose groups are small."""
+def write_programme(folder: Path, rng: np.random.Generator, *, customers: bool = False) -> Path:
+    """A study of two periods and two segments, many of whose groups are small.
+
+    With customers some of these answer often, in both periods, a few in several groups.
+    """
     regions, tiers = rng.integers(2, 5, 2)
     share = rng.gamma(1, 25, (regions, tiers)) * (rng.random((regions, tiers)) < 0.8)
     parts = []
@@ -72,8 +80,14 @@ def write_programme(folder: Path, rng: np.random.Generator) -> Path:
     scores = rng.integers(0, 11, (2, len(data))).astype(object)
     scores[0][rng.random(len(data)) < 0.1] = ""
     scores[1][rng.random(len(data)) < 0.6] = ""
-    data.assign(overall=scores[0], lounge=scores[1]).to_csv(folder / "answers.csv", index=False)
-    (folder / "study.toml").write_text(STUDY)
+    data = data.assign(overall=scores[0], lounge=scores[1])
+    if customers:
+        few = data.groupby(SEGMENTS)["overall"].transform(lambda _: rng.integers(2, 40)).to_numpy()
+        numbers = (rng.random(len(data)) * few).astype(int).astype(str)
+        own = data["region"] + data["tier"].where(rng.random(len(data)) < 0.9, "") + "-"
+        data["who"] = own + numbers
+    data.to_csv(folder / "answers.csv", index=False)
+    (folder / "study.toml").write_text(STUDY + (CUSTOMERS if customers else ""))
     return folder / "study.toml"
 
 
@@ -119,10 +133,11 @@ def tables_of(job, *, quick: bool = False) -> pd.DataFrame:
 
 def _cards(answers: pd.DataFrame, study) -> pd.DataFrame:
     means = [metric for metric in study.metrics() if metric.name == "mean"]
-    segments, card = study.segments, scorecard(answers, means).table
-    rows = [card, scorecard(answers, means[:1], by=segments).table]
-    rows += [scorecard(answers, means[1:], by=segments[:1]).table]
-    compared = compare_segments(answers, means[:1], segments)
+    segments, known = study.segments, {"design": study.design}
+    rows = [scorecard(answers, means, **known).table]
+    rows += [scorecard(answers, means[:1], by=segments, **known).table]
+    rows += [scorecard(answers, means[1:], by=segments[:1], **known).table]
+    compared = compare_segments(answers, means[:1], segments, **known)
     table = pd.concat(rows, ignore_index=True)
     shown = set(table.loc[(table["column"] == "overall") & table["n"].notna(), "group"])
     assert set(compared.loc[compared["n"].notna(), "group"]) <= shown
@@ -140,9 +155,10 @@ def _quick_cards(answers: pd.DataFrame, study) -> pd.DataFrame:
         table = pd.concat(parts).rename_axis("group").reset_index().assign(column=column, metric="")
         table = table.rename(columns={"count": "n", "mean": "unweighted"}).astype({"group": "str"})
         table["n_missing"] = table["size"] - table["n"]
-        if len(segments) > 1:
-            opened = open_frame(answers, numbers={"score": column}, by=segments)
-            joints = joint_answers(opened, [column, ROWS], segments)
+        if len(segments) > 1 or study.design.customer:
+            known = {"design": study.design, "by": segments}
+            opened = open_frame(answers, numbers={"score": column}, **known)
+            joints = joint_answers(opened, [column, ROWS], segments, LEAST)
         else:
             joints = table_joints(table, segments)
         # the table of everybody comes from a scorecard without segments
@@ -209,15 +225,22 @@ class Reader:
     def small(self, own: pd.DataFrame, cells: pd.DataFrame):
         """Groups of few, by up to two segments, a period's or of both, and two of them together."""
         keys = ["period", *SEGMENTS]
-        n = own.groupby(keys).size().reindex(pd.MultiIndex.from_frame(cells)).to_numpy()
+        # without customers each answer is a person's
+        who = own.get("who", pd.Series(own.index, own.index))
+        names = who.groupby([own[key] for key in keys]).agg(set)
+        inside = names.reindex(pd.MultiIndex.from_frame(cells)).tolist()
+
+        def is_few(places: np.ndarray) -> bool:
+            return len(set().union(*(inside[i] for i in places))) < LEAST
+
         for names in chain.from_iterable(combinations(keys, size) for size in (1, 2, 3)):
             groups = cells.groupby(list(names)).indices
-            few = {name: places for name, places in groups.items() if n[places].sum() < LEAST}
+            few = {name: places for name, places in groups.items() if is_few(places)}
             for name, places in few.items():
                 yield name, np.isin(np.arange(len(cells)), places).astype(float)
             for (name, first), (other, second) in combinations(few.items(), 2):
                 both = np.concatenate([first, second])
-                if n[both].sum() < LEAST and self.alike(names, name, other):
+                if is_few(both) and self.alike(names, name, other):
                     yield (name, other), np.isin(np.arange(len(cells)), both).astype(float)
 
     @staticmethod

@@ -274,7 +274,7 @@ class TestGate:
 
     def test_rows_of_weight_nought_are_no_answers(self):
         opened = open_frame(ANSWERS, numbers={"score": "score"}, by="kind", design={"weights": "w"})
-        (joint,) = joint_answers(opened, ["score"], ["kind"]).values()
+        (joint,) = joint_answers(opened, ["score"], ["kind"], 10).values()
         # two of a (the third has weight 0), one of b, one without
         assert (joint.names, joint.not_given) == ((("a", "b", ""),), (2,))
         assert np.bincount(joint.codes[:, 0], joint.n).tolist() == [2, 1, 1]

@@ -8,11 +8,12 @@ import pytest
 
 from cxlab import load_study
 from cxlab.report.answer import read_findings
-from cxlab.report.factory.requests import Request, read_plan
+from cxlab.report.factory.requests import Request, plan_reports, read_plan
 from cxlab.report.factory.runs import hide_together, run_requests
 from cxlab.report.parameters import HIDDEN_PARAMETER
 from cxlab.report.verify import verify_report
 from tests.hostile_reader import (
+    CUSTOMERS,
     Reader,
     audit,
     every_run,
@@ -112,6 +113,41 @@ def check_sentences(folder, groups):
         groups.loc[groups["n"].notna(), "group"]
     )
     assert not [group for group in hidden if group in texts]
+
+
+def test_nothing_about_few_customers_is_recovered_from_random_programmes(tmp_path):
+    rng = np.random.default_rng(2)
+    runs, apart = every_run(), []
+    for number in rng.choice(len(runs), RUNS // 2, replace=False):
+        path = write_programme(tmp_path, rng, customers=True)
+        assert audit(path, *runs[number], tmp_path / "out", quick=True)[1] == []
+        apart += audit(path, *runs[number], tmp_path / "out", together=False, quick=True)[1]
+    assert apart
+
+
+def test_no_report_is_made_of_a_group_of_few_customers(study, tmp_path):
+    """The South has 59 answers of four customers, and all others have one each."""
+    data = pd.read_csv(study.parent / "answers.csv")
+    south = data["region"] == "South"
+    data["who"] = np.where(south, data.index % 4, 100 + data.index)
+    data.to_csv(study.parent / "answers.csv", index=False)
+    own = study.read_text()
+    study.write_text(own + CUSTOMERS.replace("customer", "text"))
+    asked = [
+        Request(str(study), [PERIOD], each=one, notebooks=["scorecard"]) for one in ([], BOTH[:1])
+    ]
+    made = [str(job.parameters["where"]) for job in jobs_of(study, asked, tmp_path / "out")]
+    assert any("South" in where for where in made)
+    study.write_text(own + CUSTOMERS)
+    plan = plan_reports(asked[1], tmp_path / "out")
+    assert "region = South in 2025-Q1: fewer than 10 customers" in plan.left_out
+    jobs = jobs_of(study, asked, tmp_path / "out")
+    # the North or the East would give the South back, beside everybody
+    assert len(jobs) == 2
+    tables = [tables_of(job) for job in jobs]
+    assert Reader(study, pd.concat(tables, ignore_index=True)).recovered() == []
+    with pytest.raises(ValueError, match="`where` must leave at least 10 customers.*got 4"):
+        plan_reports(Request(str(study), [PERIOD], where={"region": "South"}), tmp_path / "out")
 
 
 @pytest.mark.parametrize("periods", [[PERIOD], [PERIOD, "2025-Q2", None]])

@@ -1,4 +1,4 @@
-"""The survey design: which columns say how the answers were sampled."""
+"""The survey design: which columns say how the answers were sampled, and from whom."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cxlab.core.messages import unknown
 
 @dataclass(frozen=True)
 class Design:
-    """Names of the columns that say how the answers were sampled; each may be None.
+    """Names of the columns that say how the answers were sampled, and from whom; each may be None.
 
     Attributes
     ----------
@@ -24,12 +24,16 @@ class Design:
         Column with the number of clusters (rows, where there are no clusters) sampled in
         the row's stratum before any filter. Without it the number seen in the data
         counts, which understates a filtered frame's variance.
+    customer : str or None
+        Column of who answered. It changes no estimate: small groups are counted in customers
+        where it is given, in answers where it isn't. A row without one is a customer of its own.
     """
 
     weights: str | None = None
     strata: str | None = None
     cluster: str | None = None
     stratum_clusters: str | None = None
+    customer: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no name of a column."""

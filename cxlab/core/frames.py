@@ -69,6 +69,17 @@ class Opened:
         """Rows."""
         return row_count(self.data if isinstance(self.data, pd.DataFrame) else self.lazy)
 
+    @cached_property
+    def most_rows(self) -> int:
+        """Most rows of one customer; 1 where the design names no customers."""
+        if self.design.customer is None:
+            return 1
+        customer = nw.col(self.design.customer)
+        known = self.lazy.filter(~customer.is_null())
+        often = known.group_by(self.design.customer).agg(nw.len().alias("_rows"))
+        found = collect(often.select(nw.col("_rows").max()))["_rows"].fillna(1)
+        return int(found.max()) if len(found) else 1
+
     def is_small(self, scores: int) -> bool:
         """Whether so many scores are sooner added up in memory than by a query."""
         return isinstance(self.data, pd.DataFrame) and len(self.data) * scores <= NUMPY_VALUES

@@ -304,8 +304,9 @@ class Study:
         of = self.table(table)
         found = {"weights": of.only("weight"), "strata": of.only("strata"), "cluster": of.cluster}
         names: dict[str, str | None] = {k: c.name if c else None for k, c in found.items()}
-        declared = any(names.values())
-        return Design(**names, stratum_clusters="stratum_clusters" if declared else None)
+        clusters = "stratum_clusters" if any(names.values()) else None
+        customer = of.customer.name if of.customer else None
+        return Design(**names, stratum_clusters=clusters, customer=customer)
 
     def table(self, name: str) -> Table:
         """Definition of a table."""

@@ -17,6 +17,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from cxlab.core.disclosure.people import People, named_people
 from cxlab.core.disclosure.rule import (
     COMPLEMENTARY,
     MIN_GROUP_SIZE,
@@ -32,6 +33,8 @@ from cxlab.core.totals import in_declared_order
 EVERYONE = "everyone"
 #: Instead of a column: all rows, answered or not.
 ROWS = ""
+#: What people are counted by.
+ANSWERS, CUSTOMERS = "answers", "customers"
 #: Columns that name a row, and so stay when its figures are hidden.
 LABELS = ("label", "metric", "segment", "group", "touchpoint", "unit", "column", "target", "period")
 
@@ -58,11 +61,14 @@ class Gate:
         the label None stands for the answers without a segment. ``everyone`` is there as a
         segment of one group where it is hidden too.
     min_group_size : int
-        Smallest number of answers that may be shown.
+        Fewest people whose answers may be shown.
+    counted : str
+        What they were counted by: ``customers`` where some answered more than once, else ``answers``.
     """
 
     hidden: Hidden
     min_group_size: int
+    counted: str = ANSWERS
 
     def groups(self, column: str, segment: str) -> dict[str | None, str]:
         """Hidden groups of a segment, of the answers to a column, and the reason."""
@@ -79,7 +85,18 @@ class Gate:
         reasons = [self.groups(column, segment).get(group, "") for column, segment, group in places]
         if "n_missing" in table:
             table = table.assign(n_missing=self._missing(table))
-        return hide_rows(table, pd.Series(reasons, table.index, dtype=str), self.min_group_size)
+        reason = pd.Series(reasons, table.index, dtype=str)
+        return hide_rows(table, reason, self.min_group_size, counted=self.counted)
+
+    def hide_groups(self, table: pd.DataFrame, columns: str, segment: str) -> pd.DataFrame:
+        """A table of one segment's ``group`` with the figures of hidden ones empty.
+
+        ``columns`` names the table's column that says which column's answers a row is of.
+        """
+        places = zip(table[columns], table["group"].astype(str), strict=True)
+        reasons = [self.groups(column, segment).get(group, "") for column, group in places]
+        reason = pd.Series(reasons, table.index, dtype=str)
+        return hide_rows(table, reason, self.min_group_size, counted=self.counted)
 
     def _missing(self, table: pd.DataFrame) -> pd.Series:
         """Rows without an answer, but not of segments where they would reveal a group of few rows.
@@ -130,7 +147,8 @@ def decide(
         ]
         whole = int(joint.n.sum())
         away = bool(column) and not whole and column_hidden_by_run(column)
-        if away or (column and 0 < whole < min_group_size):
+        few = joint.who.together(range(len(joint.n))) < min_group_size
+        if away or (column and whole and few):
             found[column, EVERYONE] = {EVERYONE: COMPLEMENTARY if away else SMALL}
         if len(segments) > 1:
             chosen = hidden_in_segments(joint, min_group_size, start)
@@ -138,7 +156,8 @@ def decide(
             chosen = [_of_one_segment(joint, groups, min_group_size, away=away) for groups in start]
         for segment, names, groups in zip(segments, labels, chosen, strict=True):
             found[column, segment] = {names[i]: why for i, why in groups.items()}
-    return Gate(found, min_group_size)
+    known = any(joint.people is not None for joint in joints.values())
+    return Gate(found, min_group_size, CUSTOMERS if known else ANSWERS)
 
 
 def _of_one_segment(
@@ -148,7 +167,7 @@ def _of_one_segment(
     sizes = np.bincount(joint.codes[:, 0], joint.n, len(groups))
     if away:
         hidden = dict.fromkeys((i for i in range(len(groups)) if i != rest), COMPLEMENTARY)
-    return hidden_groups(sizes, least, first=rest, hidden=hidden)
+    return hidden_groups(sizes, least, first=rest, hidden=hidden, people=joint.who_of(0))
 
 
 def table_joints(table: pd.DataFrame, segments: Sequence[str]) -> dict[str, Joint]:
@@ -168,15 +187,17 @@ def table_joints(table: pd.DataFrame, segments: Sequence[str]) -> dict[str, Join
 
 
 def joint_answers(
-    opened: Opened, columns: Sequence[str], segments: Sequence[str]
+    opened: Opened, columns: Sequence[str], segments: Sequence[str], min_group_size: int
 ) -> dict[str, Joint]:
-    """Answers to each column in the joint cells of several segments, in one pass.
+    """Answers to each column in the joint cells of segments, in one pass, and who gave them.
 
+    Customers, where the design names their column, are told apart in cells of fewer than
+    ``min_group_size`` only, and where some of them answered more than once.
     An empty column counts rows, answered or not; rows of weight 0 are outside the population. Give
     segments in one order wherever answers are counted, so that no table chooses otherwise between
     groups alike in size. The last group of a segment holds the answers without one, if there are any.
     """
-    some = nw.col(segments[0]).is_null()
+    some = nw.col((*segments, *filter(None, columns))[0]).is_null()
     answered = {
         f"n_{i}": ~nw.col(name).is_null() if name else some | ~some
         for i, name in enumerate(columns)
@@ -194,12 +215,30 @@ def joint_answers(
     numbered = [
         _numbered(table[key], opened.data, name) for key, name in zip(keys, segments, strict=True)
     ]
-    codes = np.column_stack([code for code, _, _ in numbered])
+    codes = np.column_stack([np.zeros((len(table), 0), int), *(code for code, _, _ in numbered)])
     names, rest = tuple(found[1] for found in numbered), tuple(found[2] for found in numbered)
-    return {
-        column: Joint(codes, table[f"n_{i}"].to_numpy(), names, rest)
-        for i, column in enumerate(columns)
+    joints = {
+        column: Joint(codes, table[n].to_numpy(), names, rest)
+        for column, n in zip(columns, counted, strict=True)
     }
+    customer = opened.design.customer
+    if customer is None or answers_suffice(opened, joints, min_group_size):
+        return joints
+    rows = opened.lazy.select(**keys, **counted, customer=nw.col(customer))
+    people = named_people(rows, table, list(keys), list(counted), min_group_size)
+    return {
+        column: Joint(codes, table[n].to_numpy(), names, rest, people[n])
+        for column, n in zip(columns, counted, strict=True)
+    }
+
+
+def answers_suffice(opened: Opened, joints: Mapping[str, Joint], min_group_size: int) -> bool:
+    """Whether numbers of answers tell which cells are of few people.
+
+    No cell of so many answers is of few customers that together they cannot have given.
+    """
+    enough = min_group_size * opened.most_rows
+    return opened.most_rows == 1 or all((joint.n >= enough).all() for joint in joints.values())
 
 
 def _numbered(
@@ -232,13 +271,14 @@ def suppress_small_groups(
     Parameters
     ----------
     table : DataFrame
-        One row per group, with ``n``. Label columns stay; every other column of a hidden
-        row becomes null, ``n`` too.
+        One row per group, with ``n``, and where customers answer often with ``customers``: how many
+        of them gave these answers, which then decides. Label columns stay; every other column of a
+        hidden row becomes null, ``n`` too.
     within : sequence of str
         Label columns that name a whole: rows alike in them are its groups, whose total
         may be shown elsewhere.
     min_group_size : int
-        Smallest number of answers that may be shown.
+        Fewest answers, or customers, that may be shown.
     ungrouped : str, optional
         Column with the answers of each whole that are in no group, which are a group of
         their own; taken out of the result.
@@ -261,6 +301,13 @@ def suppress_small_groups(
     0     a   120      20.0
     1     b  <NA>       NaN          small
     2     c  <NA>       NaN  complementary
+
+    Twelve answers of two customers are as few as two:
+
+    >>> often = pd.DataFrame({"group": ["a", "b", "c"], "n": [120, 12, 60],
+    ...                       "customers": [118, 2, 59]})
+    >>> suppress_small_groups(often, within=[])["suppressed"].tolist()
+    ['', 'small', 'complementary']
     """
     result = table.drop(columns=ungrouped) if ungrouped else table
     reason = pd.Series("", index=table.index)
@@ -268,13 +315,18 @@ def suppress_small_groups(
         (): np.arange(len(table))
     }  # fmt: skip
     for places in parts.values():
-        sizes = table["n"].to_numpy(float)[places]
+        sizes, people = table["n"].to_numpy(float)[places], None
+        if CUSTOMERS in table:
+            people = People.at_least(table[CUSTOMERS].iloc[places], min_group_size)
         outside = int(table[ungrouped].iloc[places[0]]) if ungrouped else 0
         anyway = _hidden_rows(table.iloc[places], segment) if segment else {}
-        found = hidden_groups(sizes, min_group_size, ungrouped=outside, hidden=anyway)
+        found = hidden_groups(
+            sizes, min_group_size, ungrouped=outside, hidden=anyway, people=people
+        )
         for i, why in found.items():
             reason.iloc[places[i]] = why
-    return hide_rows(result, reason, min_group_size)
+    counted = CUSTOMERS if CUSTOMERS in table else ANSWERS
+    return hide_rows(result, reason, min_group_size, counted=counted)
 
 
 def _hidden_rows(table: pd.DataFrame, segment: str) -> dict[int, str]:
@@ -283,11 +335,13 @@ def _hidden_rows(table: pd.DataFrame, segment: str) -> dict[int, str]:
     return _places(hidden, table["group"].astype(str).tolist())
 
 
-def hide_rows(table: pd.DataFrame, reason: pd.Series, min_group_size: int) -> pd.DataFrame:
+def hide_rows(
+    table: pd.DataFrame, reason: pd.Series, min_group_size: int, *, counted: str = ANSWERS
+) -> pd.DataFrame:
     """The table with the figures of rows hidden for which there is a reason, and a note that says it."""
     result, rows = table.copy(), reason != ""
     words = {
-        SMALL: f"hidden: fewer than {min_group_size} answers",
+        SMALL: f"hidden: fewer than {min_group_size} {counted}",
         COMPLEMENTARY: "hidden: it would give a smaller group back",
     }
     for column in result.columns:

@@ -3,8 +3,8 @@
 Each figure shown (answers of a group, and their sum) is the sum of the same figure over the joint
 cells of all segments. What is shown is therefore a system of linear equations, and a hidden group
 is given back exactly if its row of ones and zeros is a combination of the rows shown: Hundepool
-et al. (2012), Statistical Disclosure Control, chapter 4. NumPy only, so that any part of the toolkit
-can ask this one rule.
+et al. (2012), Statistical Disclosure Control, chapter 4. What is small is said of people where customers
+are known (`cxlab.core.disclosure.people`): a figure about two of them is small, however often they answered.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from cxlab.core.disclosure.people import People
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -30,7 +31,7 @@ CHUNK = 20_000
 LEFT = 1e-6
 #: Of so many small groups every set that is small together is looked at.
 MANY = 8
-#: Fewer answers than this are never shown.
+#: Answers of fewer people than this are never shown.
 MIN_GROUP_SIZE = 10
 
 SMALL = "small"
@@ -44,6 +45,7 @@ def hidden_groups(
     ungrouped: int = 0,
     first: int | None = None,
     hidden: Mapping[int, str] | None = None,
+    people: People | None = None,
 ) -> dict[int, str]:
     """Number of each group of a whole to hide, and why: small ones, and those that would give them back.
 
@@ -59,12 +61,15 @@ def hidden_groups(
         Number of the group to hide before any other: that of the answers in none, among ``sizes``.
     hidden : mapping of int to str, optional
         Groups that are hidden anyway, and why.
+    people : People, optional
+        Who answered in each group; default: every answer is one person's.
 
     Notes
     -----
     The total less the groups shown gives the hidden ones together, so these must be two at least and
-    hold ``min_group_size`` answers at least; the next smallest groups (of groups alike in size the
-    first) join them until they do. Hundepool et al. (2012), Statistical Disclosure Control, chapter 4.
+    hold ``min_group_size`` people at least, each counted once; the next smallest groups (by answers; of
+    groups alike in size the first) join them until they do. Hundepool et al. (2012), Statistical
+    Disclosure Control, chapter 4.
 
     Examples
     --------
@@ -77,7 +82,8 @@ def hidden_groups(
     {1: 'small'}
     """
     n = np.append(np.asarray(sizes, dtype=float), float(ungrouped))
-    small = np.flatnonzero((n > 0) & (n < min_group_size)).tolist()
+    who = (people or People.counted(n[:-1])).with_unknown(ungrouped)
+    small = np.flatnonzero((n > 0) & (who.sizes < min_group_size)).tolist()
     found = dict(hidden or {}) | dict.fromkeys(small, SMALL)
     nowhere = len(n) - 1
     order = [
@@ -87,7 +93,7 @@ def hidden_groups(
     ]
     for i in order:
         there = [j for j in found if n[j] > 0]
-        if not there or (len(there) >= 2 and n[there].sum() >= min_group_size):
+        if not there or (len(there) >= 2 and who.together(there) >= min_group_size):
             break
         if i not in found and n[i] > 0:
             found[i] = COMPLEMENTARY
@@ -108,29 +114,44 @@ class Joint:
         Each segment's groups, in order.
     not_given : tuple of int or None
         Number of the group of each segment that holds the answers without one.
+    people : People, optional
+        Who answered in each cell; None: every answer is one person's.
     """
 
     codes: Rows
     n: NDArray[np.int64]
     names: tuple[tuple[str, ...], ...]
     not_given: tuple[int | None, ...]
+    people: People | None = None
 
     def __post_init__(self) -> None:
         there = np.asarray(self.n) > 0
         object.__setattr__(self, "codes", np.asarray(self.codes, dtype=np.intp)[there])
         object.__setattr__(self, "n", np.asarray(self.n, dtype=np.int64)[there])
+        if self.people is not None:
+            object.__setattr__(self, "people", self.people.take(there))
+
+    @property
+    def who(self) -> People:
+        """Who answered in each cell."""
+        return self.people or People.counted(self.n)
+
+    def who_of(self, segment: int) -> People:
+        """Who answered in each group of a segment."""
+        return self.who.by_code(self.codes[:, segment], len(self.names[segment]))
 
 
 @dataclass(frozen=True, eq=False)
 class _Equations:
     """Figures over joint cells, number 0 everyone.
 
-    ``common``: joint cells that two figures have in common; ``sizes``: their answers; ``lines``:
-    figures that make up one that may be shown, and the place of the first to hide.
+    ``common``: joint cells that two figures have in common; ``sizes``: their answers; ``people``: who
+    gave them; ``lines``: figures that make up one that may be shown, and the place of the first to hide.
     """
 
     common: Array
     sizes: Array
+    people: People
     lines: list[tuple[Rows, int | None]]
 
 
@@ -163,9 +184,9 @@ def hidden_in_segments(
     ]
     tables = list(joint.codes.T)
     groups = [len(names) for names in joint.names]
-    system = _equations(joint.n, tables, groups, lines)
+    system = _equations(joint, tables, groups, lines)
     start = _numbered(hidden or [{} for _ in tables], offsets)
-    crossed = crossed_groups(joint.codes, joint.n, groups, system.common, min_group_size)
+    crossed = crossed_groups(joint.codes, joint.who, groups, system.common, min_group_size)
     found = _settled(system, start, min_group_size, range(1, offsets[-1]), crossed)
     return [
         {row - begin: why for row, why in found.items() if begin <= row < end}
@@ -187,12 +208,15 @@ def _numbered(hidden: Sequence[Mapping[int, str]], offsets: list[int]) -> dict[i
 
 
 def _equations(
-    n: NDArray[np.int64],
+    joint: Joint,
     tables: list[Rows],
     groups: list[int],
     lines: list[tuple[Rows, int | None]],
 ) -> _Equations:
-    offsets = [1, *(1 + np.cumsum(groups)).tolist()]
+    offsets, n = [1, *(1 + np.cumsum(groups)).tolist()], joint.n
+    people = joint.who.by_code(np.zeros(len(n), dtype=np.intp), 1)
+    for segment in range(len(groups)):
+        people = people.beside(joint.who_of(segment))
     sizes = np.concatenate([
         [n.sum()],
         *(np.bincount(codes, n, many) for codes, many in zip(tables, groups, strict=True)),
@@ -204,7 +228,7 @@ def _equations(
         for start, codes in zip(offsets, tables, strict=False):
             part[np.arange(len(part)), start + codes[begin : begin + CHUNK]] = 1.0
         common += part.T @ part
-    return _Equations(common, sizes, lines)
+    return _Equations(common, sizes, people, lines)
 
 
 def _settled(
@@ -247,16 +271,17 @@ def _each_line(
 ) -> dict[int, str]:
     """Small figures, and enough others of every line that holds a hidden one."""
     found, before = dict(hidden), -1
-    sizes = system.sizes.copy()
+    sizes, people = system.sizes.copy(), system.people.sizes
     for row in known:
-        if 0 < sizes[row] < least:
+        if 0 < people[row] < least:
             found.setdefault(row, SMALL)
         sizes[row] = 0.0
     while len(found) != before:
         before = len(found)
         for line, first in system.lines:
             own = {i: found[row] for i, row in enumerate(line.tolist()) if row in found}
-            more = hidden_groups(sizes[line], least, first=first, hidden=own)
+            who = system.people.take(line)
+            more = hidden_groups(sizes[line], least, first=first, hidden=own, people=who)
             found |= {int(line[i]): why for i, why in more.items()}
     return found
 
@@ -269,10 +294,10 @@ def _targets(
     own = [row for row in hidden if row not in known and 0 < n[row] < n[0]]
     small = [row for row in own if hidden[row] == SMALL]
     sets: list[tuple[int, ...]] = [(row,) for row in own if row in start or hidden[row] == SMALL]
-    sets += [pair for pair in combinations(small, 2) if n[list(pair)].sum() < least]
+    sets += [pair for pair in combinations(small, 2) if system.people.together(pair) < least]
     for line, _ in system.lines:
         inside = tuple(row for row in line.tolist() if row in small)
-        together = small_together(n[list(inside)].tolist(), least)
+        together = small_together(system.people.take(list(inside)), least)
         sets += [tuple(inside[i] for i in one) for one in together if len(one) > 2]
     sums = np.zeros((len(n), len(sets)))
     for place, rows in enumerate(sets):
@@ -330,7 +355,7 @@ def combinations_of(
 
 
 def crossed_groups(
-    codes: Rows, n: NDArray[np.int64], groups: list[int], common: Array, least: int
+    codes: Rows, people: People, groups: list[int], common: Array, least: int
 ) -> Array:
     """Small groups of two segments that everyone and all groups of each segment would give.
 
@@ -340,22 +365,24 @@ def crossed_groups(
 
     Three of the four combinations have answers, so 24 less 20 is the first:
 
-    >>> codes, n = np.array([[0, 0], [0, 1], [1, 0]]), np.array([4, 20, 30])
+    >>> codes, who = np.array([[0, 0], [0, 1], [1, 0]]), People.counted([4, 20, 30])
     >>> rows = np.array([[1.0, 1, 0, 1, 0], [1, 1, 0, 0, 1], [1, 0, 1, 1, 0]])
-    >>> (rows @ crossed_groups(codes, n, [2, 2], rows.T @ rows, 10)).round(9).ravel() + 0.0
+    >>> (rows @ crossed_groups(codes, who, [2, 2], rows.T @ rows, 10)).round(9).ravel() + 0.0
     array([1., 0., 0.])
     """
-    figures = np.column_stack([np.zeros(len(n), dtype=int), codes + _starts(groups)])
+    figures = np.column_stack([np.zeros(len(codes), dtype=int), codes + _starts(groups)])
     inverse = np.linalg.pinv(common, rcond=LEFT**2, hermitian=True)
     found = [np.zeros((len(common), 0))]
-    for pair in combinations(range(len(groups) if n.sum() >= least else 0), 2):
+    enough = people.together(range(len(codes))) >= least
+    for pair in combinations(range(len(groups) if enough else 0), 2):
         cell = codes[:, pair[0]] * groups[pair[1]] + codes[:, pair[1]]
-        size = np.bincount(cell, n)
+        crossed = people.by_code(cell, groups[pair[0]] * groups[pair[1]])
+        size = crossed.sizes
         few = np.flatnonzero((size > 0) & (size < least))
         inside = _common(figures, cell, few, len(common))
         weights = inverse @ inside
         left = np.diag(inside[0]) - inside.T @ weights
-        sets = _given(left, size[few], np.divmod(few, groups[pair[1]]), least)
+        sets = _given(left, crossed.take(few), np.divmod(few, groups[pair[1]]), least)
         found += [weights[:, own].sum(axis=1, keepdims=True) for own in sets]
     return np.hstack(found)
 
@@ -373,23 +400,24 @@ def _common(figures: Rows, cell: Rows, few: Rows, many: int) -> Array:
     return common
 
 
-def small_together(n: Sequence[float], least: int) -> list[tuple[int, ...]]:
+def small_together(people: People, least: int) -> list[tuple[int, ...]]:
     """Sets of two or more of several groups that are small together; of many, the pairs and all.
 
-    >>> small_together([2, 3, 4, 6], 10)
+    >>> small_together(People.counted([2, 3, 4, 6]), 10)
     [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (0, 1, 2)]
     """
-    sizes = range(2, len(n) + 1) if len(n) <= MANY else sorted({2, len(n)})
-    sets = (one for size in sizes for one in combinations(range(len(n)), size))
-    return [one for one in sets if sum(n[i] for i in one) < least]
+    many = len(people.alone)
+    sizes = range(2, many + 1) if many <= MANY else sorted({2, many})
+    sets = (one for size in sizes for one in combinations(range(many), size))
+    return [one for one in sets if people.together(one) < least]
 
 
-def _given(left: Array, n: NDArray[Any], lines: tuple[Rows, Rows], least: int) -> list[list[int]]:
+def _given(left: Array, people: People, lines: tuple[Rows, Rows], least: int) -> list[list[int]]:
     """Groups, and sets of one line, of which nothing is left beside the figures."""
     found = [[int(i)] for i in np.flatnonzero(np.diag(left) <= LEFT)]
     for line in lines:
         for number in np.unique(line):
             own = np.flatnonzero(line == number)
-            sets = [own[list(one)] for one in small_together(n[own].tolist(), least)]
+            sets = [own[list(one)] for one in small_together(people.take(own), least)]
             found += [one.tolist() for one in sets if left[np.ix_(one, one)].sum() <= LEFT]
     return found

@@ -15,6 +15,7 @@ import numpy as np
 import scipy  # its parts are loaded where they are used
 from numpy.typing import ArrayLike, NDArray
 
+from cxlab.core.disclosure.people import People
 from cxlab.core.disclosure.rule import NOTHING, combinations_of, small_together
 
 Array = NDArray[np.float64]
@@ -72,7 +73,8 @@ class _System:
 
     ``sizes``: answers of each figure; ``vector``: the first figure that is alike; ``common`` and
     ``group_common``: cells that two figures, a figure and a group to protect, have in common;
-    ``group_cells``: cells of each such group.
+    ``group_cells``: cells of each such group; ``who``: people of each cell that has answers, and
+    ``inside``: which of these cells each figure sums over.
     """
 
     figures: Figures
@@ -81,6 +83,8 @@ class _System:
     common: Array
     group_common: Array
     group_cells: Array
+    who: People
+    inside: Any
     least: int
 
 
@@ -90,11 +94,12 @@ def hidden_together(
     groups: Groups,
     min_group_size: int,
     hidden: Iterable[int] = (),
+    people: People | None = None,
 ) -> set[int]:
     """Figures to hide so that all that is shown gives no small group back.
 
-    ``n``: answers in each joint cell; ``hidden``: figures that are hidden anyway. Where a whole report
-    is hidden, all its figures are.
+    ``n``: answers in each joint cell; ``people``: who gave them (default: one person each); ``hidden``:
+    figures that are hidden anyway. Where a whole report is hidden, all its figures are.
 
     Notes
     -----
@@ -120,17 +125,20 @@ def hidden_together(
     >>> hidden_together(figures, [55, 4, 60, 70], groups, 10)
     {3}
     """
-    system = _system(figures, np.asarray(n, dtype=float), min_group_size)
-    small = (system.sizes > 0) & (system.sizes < min_group_size) & ~figures.fixed
+    size = np.asarray(n, dtype=float)
+    who = people or People.counted(size)
+    system = _system(figures, size, who, min_group_size)
+    few = system.who.of(system.inside).sizes < min_group_size
+    small = (system.sizes > 0) & few & ~figures.fixed
     start = _with_rows(figures, {*hidden, *np.flatnonzero(small).tolist()})
-    system = _within_reach(system, start, np.asarray(n, dtype=float), groups)
+    system = _within_reach(system, start, size, who, groups)
     found = set(start)
     while choice := _next_to_hide(system, found):
         found = _with_rows(figures, found | choice)
     return _without_needless(system, found, start)
 
 
-def _system(figures: Figures, n: Array, least: int) -> _System:
+def _system(figures: Figures, n: Array, who: People, least: int) -> _System:
     cells = figures.cells[:, n > 0]
     common = (cells @ cells.T).toarray()
     own = common.diagonal()
@@ -141,18 +149,22 @@ def _system(figures: Figures, n: Array, least: int) -> _System:
         common=common,
         group_common=np.zeros((len(own), 0)),
         group_cells=np.zeros(0),
+        who=who.take(n > 0),
+        inside=scipy.sparse.csr_array(cells),
         least=least,
     )
 
 
-def _within_reach(system: _System, start: set[int], n: Array, groups: Groups) -> _System:
+def _within_reach(
+    system: _System, start: set[int], n: Array, who: People, groups: Groups
+) -> _System:
     """With the groups only that hiding decides about.
 
     What all figures together don't give back is safe, and what is published already gives back
     by itself is past protecting.
     """
     fixed = _vectors(system, set(np.flatnonzero(~system.figures.fixed).tolist()))
-    cells, protected = system.figures.cells[:, n > 0], _protected(groups, n, system.least)
+    cells, protected = system.inside, _protected(groups, who, system.least)
     found: list[tuple[Array, Array]] = [(system.group_common, system.group_cells)]
     for begin in range(0, protected.shape[0], MANY_GROUPS):
         part = protected[begin : begin + MANY_GROUPS, n > 0]
@@ -164,16 +176,16 @@ def _within_reach(system: _System, start: set[int], n: Array, groups: Groups) ->
     return replace(system, group_common=common, group_cells=own)
 
 
-def _protected(groups: Groups, n: Array, least: int) -> Any:
+def _protected(groups: Groups, who: People, least: int) -> Any:
     """The small groups, and those of one line that are small together."""
-    size = groups.cells @ n
-    few = np.flatnonzero((size > 0) & (size < least))
-    alone = groups.cells[few]
+    people = who.of(groups.cells)
+    few = np.flatnonzero((people.sizes > 0) & (people.sizes < least))
+    alone, people = groups.cells[few], people.take(few)
     lines = groups.lines[few].tocsc()
-    sets, n_of = set(), size[few].tolist()
+    sets = set()
     for start, end in pairwise(lines.indptr.tolist()):
         own = sorted(lines.indices[start:end].tolist())
-        few_of_line = small_together([n_of[i] for i in own], least)
+        few_of_line = small_together(people.take(own), least)
         sets |= {tuple(own[i] for i in one) for one in few_of_line}
     together = [list(one) for one in sorted(sets)]
     rows = np.repeat(np.arange(len(together)), [len(one) for one in together])
@@ -242,15 +254,26 @@ def _remainders(system: _System, shown: Places) -> tuple[Array, Array]:
     family = system.figures.family[np.flatnonzero(np.isin(system.vector, shown))]
     member = system.vector[np.flatnonzero(np.isin(system.vector, shown))]
     found, cells = [np.zeros((len(own), 0))], [np.zeros(0)]
+    # people add up to no less than these shares of them
+    share = system.inside @ system.who.least_sizes
     for one in np.unique(family):
         parts = np.unique(member[family == one])
         inside = system.common[np.ix_(shown, parts)] == own[parts]
         left = system.sizes[shown] - inside @ system.sizes[parts]
-        few = (left > 0) & (left < system.least)
+        few = (left > 0) & (share[shown] - inside @ share[parts] < system.least)
+        few[few] = _few_people(system, shown[few], parts, inside[few])
         taken = inside[few].astype(float)
         found.append(system.common[:, shown[few]] - system.common[:, parts] @ taken.T)
         cells.append(own[shown[few]] - taken @ own[parts])
     return np.hstack(found), np.concatenate(cells)
+
+
+def _few_people(system: _System, figures: Places, parts: Places, inside: Flags) -> Flags:
+    """Whether figures less their parts are about few people."""
+    if system.who.named is None or not len(figures):
+        return np.ones(len(figures), dtype=bool)
+    taken = scipy.sparse.csr_array(inside.astype(float)) @ system.inside[parts]
+    return system.who.of(system.inside[figures] - taken).sizes < system.least
 
 
 def _combined(

@@ -12,14 +12,16 @@ import numpy as np
 import pandas as pd
 import scipy  # its parts are loaded where they are used
 
-from cxlab.core.disclosure.gate import HiddenFigure
+from cxlab.core.disclosure.gate import ANSWERS, CUSTOMERS, HiddenFigure
+from cxlab.core.disclosure.people import People, named_people
 from cxlab.core.disclosure.together import Figures, Groups, hidden_together
+from cxlab.core.frames import open_frame
 from cxlab.survey.definition import RATING_ROLES
 from cxlab.survey.joining import choices_of, selected_rows
 from cxlab.survey.study import Study
 
 #: Why a part has no report of its own.
-FEW = "fewer than {} answers"
+FEW = "fewer than {} {}"
 GIVES_BACK = "with the other reports it would give a smaller group back"
 PERIOD = "period"
 
@@ -98,13 +100,14 @@ def hidden_of_parts(
     """
     own = sorted(set(parts))
     every = sorted({*own, *published})
-    cells = _joint_cells(study, every)
+    cells, people = _joint_cells(study, every)
     inside = {part: rows for part in every if (rows := _rows(cells, part)) is not None}
     hidden = {part: Hidden() for part in own}
     for together in _overlapping(inside):
         if len(together) > 1 and set(together) & set(own):
             apart = {part: inside[part] for part in together}
-            found = _Shown(study, cells, apart, published, frozenset(own)).hidden()
+            shown = _Shown(study, cells, apart, published, frozenset(own), people)
+            found = shown.hidden()
             hidden |= {part: one for part, one in found.items() if part in hidden}
     return hidden
 
@@ -126,6 +129,41 @@ def count_answers(
     return frame.group_by(list(keys)).agg(*counts).collect().to_pandas()
 
 
+def people_of_cells(
+    answers: Any,
+    cells: pd.DataFrame,
+    keys: Sequence[str],
+    study: Study,
+    *,
+    ratings: Sequence[str] = (),
+) -> dict[str, People]:
+    """Who gave the answers in each cell that `count_answers` found, by rating (empty: all answers).
+
+    Empty where the study names no customers, or each of them answered once.
+    """
+    customer, weight = study.design.customer, study.design.weights
+    there = nw.from_native(answers).lazy().collect_schema().names()
+    if customer is None or customer not in there:
+        return {}
+    counts = {"n": "", **{_n(name): name for name in ratings}}
+    design = {"customer": customer, "weights": weight}
+    opened = open_frame(answers, columns=[*keys, *ratings], design=design)
+    if opened.most_rows == 1:
+        return {}
+    inside = nw.col(weight) > 0 if weight else nw.lit(True)
+    given = {
+        f"n_{i}": nw.when(inside & ~nw.col(name).is_null()).then(nw.lit(1)).otherwise(nw.lit(0))
+        if name
+        else nw.lit(1)
+        for i, name in enumerate(counts.values())
+    }
+    by = {f"by_{i}": nw.col(name) for i, name in enumerate(keys)}
+    rows = opened.lazy.with_columns(**given).select(*given, **by, customer=nw.col(customer))
+    table = cells[[*keys, *counts]].set_axis([*by, *given], axis=1)
+    found = named_people(rows, table, list(by), list(given), study.definition.min_group_size)
+    return {counts[n]: found[i] for i, n in zip(given, counts, strict=True) if i in found}
+
+
 def _n(rating: str) -> str:
     return f"n {rating}"
 
@@ -134,16 +172,17 @@ def _ratings(study: Study) -> list[str]:
     return [column.name for column in study.main.with_role(*RATING_ROLES)]
 
 
-def _joint_cells(study: Study, parts: Sequence[Part]) -> pd.DataFrame:
-    """Answers per combination of period, segments and selected columns."""
+def _joint_cells(study: Study, parts: Sequence[Part]) -> tuple[pd.DataFrame, dict[str, People]]:
+    """Answers per combination of period, segments and selected columns, and who gave them."""
     periods = sorted({part.period for part in parts})
     answers = study.read(period=None if "" in periods else periods)
     there = nw.from_native(answers).collect_schema().names()
     chosen = sorted({name for part in parts for name in part.columns if name in there})
     keys = list(dict.fromkeys([PERIOD, *study.segments, *chosen]))
-    return count_answers(
-        answers, keys, ratings=_ratings(study), weight=study.design.weights
-    ).sort_values(keys, ignore_index=True)
+    ratings, weight = _ratings(study), study.design.weights
+    cells = count_answers(answers, keys, ratings=ratings, weight=weight)
+    cells = cells.sort_values(keys, ignore_index=True)
+    return cells, people_of_cells(answers, cells, keys, study, ratings=ratings)
 
 
 def _rows(cells: pd.DataFrame, part: Part) -> np.ndarray | None:
@@ -184,8 +223,10 @@ class _Shown:
         inside: Mapping[Part, np.ndarray],
         published: Published,
         own: frozenset[Part],
+        people: Mapping[str, People],
     ) -> None:
         self.study, self.cells, self.published, self.own = study, cells, published, own
+        self.people = people
         self.least = study.definition.min_group_size
         self.names: list[tuple[Part, str, str]] = []
         members: list[np.ndarray] = []
@@ -223,12 +264,18 @@ class _Shown:
         """Answers of each cell, or those to one column."""
         return self.cells[_n(column) if column else "n"].to_numpy(float)
 
+    def _who(self, column: str) -> People:
+        """Who answered in each cell, or who answered one column."""
+        return self.people.get(column) or People.counted(self._n(column))
+
     def _settled(self, column: str, start: Iterable[int] = ()) -> set[int]:
         """Numbers of the figures of one column of answers to hide."""
         n = self._n(column)
         fixed, away = self._published(n, column)
         figures = Figures(self.matrix, self.report, self.family, fixed)
-        return hidden_together(figures, n, self.groups, self.least, {*start, *away})
+        return hidden_together(
+            figures, n, self.groups, self.least, {*start, *away}, self._who(column)
+        )
 
     def _published(self, n: np.ndarray, column: str) -> tuple[np.ndarray, set[int]]:
         """Figures that are published, and those that are in no report."""
@@ -258,7 +305,8 @@ class _Shown:
         }
         nothing = np.zeros(len(places), dtype=int)
         alone = Figures(self.matrix[places], nothing, self.family[places], nothing.astype(bool))
-        return list(hidden_together(alone, n, self.groups, self.least, by_record))
+        who = self._who(column)
+        return list(hidden_together(alone, n, self.groups, self.least, by_record, who))
 
     def _of_part(
         self,
@@ -271,8 +319,9 @@ class _Shown:
         without = [name for name in by_column if sizes[name][whole] and whole in by_column[name]]
         asked = [name for name in self.study.outcomes if sizes[name][whole]]
         if whole in everything or (asked and set(asked) <= set(without)):
-            few = sizes[""][whole] < self.least
-            return Hidden(FEW.format(self.least) if few else GIVES_BACK)
+            few = self._who("").of(self.matrix[[whole]]).sizes[0] < self.least
+            counted = CUSTOMERS if sizes[""][whole] >= self.least else ANSWERS
+            return Hidden(FEW.format(self.least, counted) if few else GIVES_BACK)
         found = [(name, "", "") for name in without]
         for name, hidden in {"": everything, **by_column}.items():
             # small ones every table finds by itself

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cxlab.core.disclosure.rule import COMPLEMENTARY, SMALL, hidden_groups
+import numpy as np
+
+from cxlab.core.disclosure.gate import ANSWERS, CUSTOMERS
+from cxlab.core.disclosure.people import People
+from cxlab.core.disclosure.rule import COMPLEMENTARY, hidden_groups
 from cxlab.core.messages import unknown
 from cxlab.core.past import PastReports, past_reports
 from cxlab.report.build import About, Job, used_parameters
 from cxlab.report.exports import check_formats
-from cxlab.report.factory.disclosure import PERIOD, count_answers
+from cxlab.report.factory.disclosure import PERIOD, count_answers, people_of_cells
 from cxlab.report.manifest import fingerprint
 from cxlab.report.notebooks import (
     check_declared,
@@ -196,18 +200,26 @@ def _parts(request: Request, study: Study, period: str | None, plan: Plan) -> It
         if column not in study.segments:
             raise ValueError(unknown("each", column, study.segments, what="a segment: "))
     answers = study.read(period=period, where=dict(request.where) or None)
-    counts = count_answers(answers, request.each or [PERIOD])
+    keys = list(request.each) or [PERIOD]
+    counts = count_answers(answers, keys).sort_values(keys, ignore_index=True)
+    who = people_of_cells(answers, counts, keys, study).get("") or People.counted(counts["n"])
     smallest, total = study.definition.min_group_size, int(counts["n"].sum())
-    if request.where and total < smallest:
+    people = int(who.together(range(len(counts))))
+    if request.where and people < smallest:
+        counted = ANSWERS if total < smallest else CUSTOMERS
         raise ValueError(
-            f"`where` must leave at least {smallest} answers (the study's min_group_size); "
-            f"got {total} for {dict(request.where)}. Smaller groups are never shown."
+            f"`where` must leave at least {smallest} {counted} (the study's min_group_size); "
+            f"got {people} for {dict(request.where)}. Smaller groups are never shown."
         )
     if not request.each:
         yield {**request.where}, total
         return
-    groups = counts.dropna(subset=list(request.each)).sort_values(list(request.each))
-    hidden = _hidden(groups["n"].tolist(), total, smallest)
+    groups = counts.dropna(subset=list(request.each))
+    # the last group is that of the answers in none
+    code = np.full(len(counts), len(groups))
+    code[groups.index] = np.arange(len(groups))
+    sizes = np.bincount(code, counts["n"], len(groups) + 1)
+    hidden = _hidden(sizes, smallest, who.by_code(code, len(sizes)))
     for number, row in enumerate(groups.to_dict("records")):
         group = {column: str(row[column]) for column in request.each}
         if number not in hidden:
@@ -217,18 +229,21 @@ def _parts(request: Request, study: Study, period: str | None, plan: Plan) -> It
         plan.left_out.append(f"{words}{f' in {period}' if period else ''}: {hidden[number]}")
 
 
-def _hidden(sizes: list[int], total: int, smallest: int) -> dict[int, str]:
+def _hidden(sizes: np.ndarray, smallest: int, people: People) -> dict[int, str]:
     """Groups without a report, and why: the small ones, and those that would give them back.
 
-    There may be a report of the whole beside those of the groups: less all but one of them,
-    it is the last one's.
+    The last is that of the answers in no group. There may be a report of the whole beside those of
+    the groups: less all but one of them, it is the last one's.
     """
-    words = {
-        SMALL: f"fewer than {smallest} answers",
-        COMPLEMENTARY: "the whole less the other groups would give a smaller one back",
+    found = hidden_groups(sizes, smallest, first=len(sizes) - 1, people=people)
+    gives_back = "the whole less the other groups would give a smaller one back"
+    counted = np.where(sizes < smallest, ANSWERS, CUSTOMERS)
+    return {
+        number: gives_back
+        if reason == COMPLEMENTARY
+        else f"fewer than {smallest} {counted[number]}"
+        for number, reason in found.items()
     }
-    found = hidden_groups(sizes, smallest, ungrouped=total - sum(sizes))
-    return {number: words[reason] for number, reason in found.items()}
 
 
 def about_study(

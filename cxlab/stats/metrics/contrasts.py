@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import Design
-from cxlab.core.disclosure.gate import Gate, decide
+from cxlab.core.disclosure.gate import Gate, answers_suffice, decide, joint_answers
 from cxlab.core.disclosure.rule import Joint
 from cxlab.core.frames import Opened, collect
 from cxlab.core.labels import group_labels, row_labels
@@ -62,7 +62,11 @@ def contrasts_of_groups(
     totals, origins = summed or metric_totals(opened, metrics, [by])[0]
     names = [str(name) for name in group_labels(totals.groups)]
     pairs = _pairs(names, against, by)
-    gate = gate or decide(_joints(totals, metrics, names), [by], min_group_size)
+    if gate is None:
+        joints = _joints(totals, metrics, names)
+        if min_group_size > 1 and not answers_suffice(opened, joints, min_group_size):
+            joints = joint_answers(opened, list(joints), [by], min_group_size)
+        gate = decide(joints, [by], min_group_size)
     groups = _Groups(names, totals, origins, cells_of(totals), opened.design, level)
     rows = []
     for i, metric in enumerate(metrics):
@@ -71,7 +75,7 @@ def contrasts_of_groups(
         rows += [_contrast(groups, i, metric, pair, hidden) for pair in pairs]
     table = pd.DataFrame(rows)
     _permute(table, opened, metrics, by, seed)
-    table = _without_hidden(table, min_group_size)
+    table = _without_hidden(table, gate)
     unexplained = table["p_value"].isna() & (table["note"] == "")
     table.loc[unexplained, "note"] = "no test: the groups cannot be told apart in the answers"
     return table
@@ -191,11 +195,12 @@ def _permute(
         table.loc[i, "note"] = table.loc[i, "note"].replace("no test", "no interval")
 
 
-def _without_hidden(table: pd.DataFrame, min_group_size: int) -> pd.DataFrame:
+def _without_hidden(table: pd.DataFrame, gate: Gate) -> pd.DataFrame:
     table = table.astype({"n": "Int64", "n_other": "Int64"})
     numbers = ["n", "n_other", "estimate", "se", "ci_low", "ci_high", "statistic", "df", "p_value"]
     table.loc[table["hidden"], numbers] = pd.NA
     table.loc[table["hidden"], "note"] = (
-        f"hidden: a group of fewer than {min_group_size} answers, or one that would give it back"
+        f"hidden: a group of fewer than {gate.min_group_size} {gate.counted}, or one that would give "
+        "it back"
     )
     return table

@@ -65,8 +65,8 @@ def compare_groups(
     design, level
         As for `cxlab.nps`.
     min_group_size : int
-        A comparison that would show, or give back, a smaller group is hidden, and hidden
-        groups are no part of "the rest".
+        A comparison that would show, or give back, a group of fewer people is hidden, and hidden
+        groups are no part of "the rest". People are counted as by `cxlab.scorecard`.
     labels : mapping of str to str, optional
         Column to words: ``study.labels``.
     seed : int
@@ -182,7 +182,8 @@ def compare_segments(
         return empty
     opened = open_metrics(data, chosen, design=design, segments=segments)
     every = sorted(set(segments))
-    joints = joint_answers(opened, list(dict.fromkeys(one.column for one in chosen)), every)
+    columns = list(dict.fromkeys(one.column for one in chosen))
+    joints = joint_answers(opened, columns, every, min_group_size)
     # of all segments together, also of those with one group: a scorecard shows them
     gate = decide(joints, every, min_group_size)
     one = next(iter(joints.values()))

@@ -15,9 +15,9 @@ from cxlab.core.design import Design, DesignLike
 from cxlab.core.disclosure.gate import (
     EVERYONE,
     ROWS,
+    answers_suffice,
     decide,
     joint_answers,
-    suppress_small_groups,
     table_joints,
 )
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
@@ -68,8 +68,9 @@ def scorecard(
     labels : mapping of str to str, optional
         Column to words: ``study.labels``.
     min_group_size : int
-        Smaller groups are hidden, and with them whatever of this table would give them
-        back, in other segments too.
+        Groups of fewer people are hidden, and with them whatever of this table would give them
+        back, in other segments too. People are customers, however often they answer, where
+        ``design`` names their column; else every answer is one person's.
 
     Returns
     -------
@@ -113,15 +114,17 @@ def scorecard(
     table["label"] = [words.get(name, name) for name in table["column"]]
     table["note"] = [_size_note(n, note) for n, note in zip(table["n"], table["note"], strict=True)]
     every = sorted(set(segments))
-    if len(every) > 1:
-        joints = joint_answers(opened, [*table["column"].unique(), ROWS], every)
-    else:
-        joints = table_joints(table, every)
-    shown = decide(joints, every, min_group_size).hide(_with_targets(table, metrics))
+    joints = table_joints(table, every) if len(every) < 2 else None
+    if joints is None or not answers_suffice(opened, joints, min_group_size):
+        columns = [*table["column"].unique(), *([ROWS] if every else [])]
+        joints = joint_answers(opened, columns, every, min_group_size)
+    gate = decide(joints, every, min_group_size)
+    shown = gate.hide(_with_targets(table, metrics))
     shown["segment"] = [words.get(name, name) for name in shown["segment"]]
     everyone = shown.loc[shown["segment"] == EVERYONE, ["column", "n_missing"]]
     hidden = int((shown["suppressed"] != "").sum())
-    note = f"Rows hidden: {hidden}, with fewer than {min_group_size} answers or giving such back."
+    few = f"fewer than {min_group_size} {gate.counted}"
+    note = f"Rows hidden: {hidden}, with {few} or giving such back."
     return Result(
         table=with_display(
             shown[list(COLUMNS)], labels=words, titles=metric_titles(metrics, words), level=level
@@ -248,7 +251,8 @@ def usage(
     design, level
         As for `cxlab.nps`.
     min_group_size : int
-        Groups of fewer answers are hidden, and with them whatever would give them back.
+        Groups of fewer people are hidden (see `cxlab.scorecard`), and with them whatever would give
+        them back.
 
     Returns
     -------
@@ -292,7 +296,7 @@ def usage_each(
     opened = open_frame(answers, design=design, touchpoints=needed, by=segments)
     opened, never = _use(opened, touchpoints)
     metrics = [Metric(name, "box", top=(1, 1)) for name in touchpoints]
-    found = []
+    found, words = [], dict(labels or {})
     tables = estimate_each(opened, metrics, groupings, level=level)
     for by, table in zip(groupings, tables, strict=True):
         table = table.rename(columns={"tops": "users", "column": "touchpoint"})
@@ -300,23 +304,18 @@ def usage_each(
         unknown = ~table["touchpoint"].map(never)
         table.loc[unknown, ["estimate", "se", "ci_low", "ci_high"]] = np.nan
         table.loc[unknown, "note"] = 'nobody said "never used": not offered, or used by all'
-        found.append(_usage(table[_usage_columns(by)], by, dict(labels or {}), min_group_size))
+        table = table[_usage_columns(by)]
+        missing = table[["touchpoint", "n_missing"]].rename(columns={"touchpoint": "column"})
+        if by:
+            joints = joint_answers(opened, list(touchpoints), [by], min_group_size)
+            table = decide(joints, [by], min_group_size).hide_groups(table, "touchpoint", by)
+        table["touchpoint"] = [words.get(name, name) for name in table["touchpoint"]]
+        found.append(Result(table=table) if by else Result(table=table, n_missing=missing))
     return found
 
 
 def _usage_columns(by: str | None) -> list[str]:
     return ["touchpoint", *(["group"] if by else []), *USAGE_COLUMNS]
-
-
-def _usage(table: pd.DataFrame, by: str | None, words: dict[str, str], least: int) -> Result:
-    """The result of one table, small groups hidden and touchpoints in words."""
-    missing = table[["touchpoint", "n_missing"]].rename(columns={"touchpoint": "column"})
-    if by:
-        table = suppress_small_groups(
-            table, within=["touchpoint"], min_group_size=least, segment=by
-        )
-    table["touchpoint"] = [words.get(name, name) for name in table["touchpoint"]]
-    return Result(table=table) if by else Result(table=table, n_missing=missing)
 
 
 def _use(opened: Opened, touchpoints: Sequence[str]) -> tuple[Opened, dict[str, bool]]:
@@ -435,7 +434,7 @@ def study_retention(study: Study) -> pd.DataFrame:
         together = pd.concat(parts, ignore_index=True).assign(column=kept, metric="retention")
         if len(segments) > 1:
             opened = open_frame(customers, by=[*segments, kept], design=design)
-            joints = joint_answers(opened, [kept], segments)
+            joints = joint_answers(opened, [kept], segments, study.definition.min_group_size)
         else:
             joints = table_joints(together, segments)
         shown = decide(joints, segments, study.definition.min_group_size).hide(together)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
@@ -211,7 +212,8 @@ def place_scores(
 def _covariance(opened: Opened, metrics: Sequence[Metric]) -> tuple[np.ndarray, np.ndarray]:
     """Taylor covariance of the scores under the design, and degrees of freedom of each."""
     design = opened.design
-    columns = {name: nw.col(column) for name, column in design.columns().items() if column}
+    sampled = replace(design, customer=None).columns()
+    columns = {name: nw.col(column) for name, column in sampled.items() if column}
     values = {f"value_{i}": metric_value(metric) for i, metric in enumerate(metrics)}
     rows = collect(opened.lazy.select(**columns, **values))
     score = rows[list(values)].to_numpy(float) * [metric.factor for metric in metrics]

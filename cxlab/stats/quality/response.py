@@ -150,14 +150,14 @@ def _rates(
         parts.append(part.assign(segment=name, group=part["group"].astype(str)))
     table = pd.concat(parts, ignore_index=True).rename(columns={"n": "invited", "tops": "n"})
     ordered = sorted(segments)
-    opened = open_frame(frame[frame["answered"] == 1], by=ordered)
-    joints = joint_answers(opened, [ROWS], ordered) if ordered else {}
-    gate = decide(joints, ordered, study.definition.min_group_size)
+    least = study.definition.min_group_size
+    opened = open_frame(frame[frame["answered"] == 1], by=ordered, design={"customer": customer})
+    joints = joint_answers(opened, [ROWS], ordered, least) if ordered else {}
+    gate = decide(joints, ordered, least)
     hidden = [gate.groups(ROWS, row.segment).get(row.group, "") for row in table.itertuples()]
     reasons = pd.Series(hidden, table.index, dtype=str)
-    least = study.definition.min_group_size
     reasons[(table["segment"] == EVERYONE) & (table["n"] < least)] = "small"
-    return hide_rows(table, reasons, least)[COLUMNS]
+    return hide_rows(table, reasons, least, counted=gate.counted)[COLUMNS]
 
 
 def representativity(frame: pd.DataFrame, segments: Sequence[str]) -> pd.DataFrame:
