@@ -11,6 +11,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from cxlab.stats.inference import wilson_interval
 from cxlab.stats.touchpoints import (
     compare_journeys,
     first_response,
@@ -396,6 +397,27 @@ def test_a_rate_of_all_or_none_has_an_interval_that_is_not_zero_wide(target, sha
     assert rate["ci_high"] - rate["ci_low"] == pytest.approx(reach, rel=1e-6)
     assert "interval from their number alone" in rate["note"]
     assert "nothing was followed" not in rate["note"]
+
+
+@pytest.mark.parametrize("design", [None, {"weights": "w"}, {"cluster": "c"}])
+@pytest.mark.parametrize(("n", "limited"), [(34, False), (36, True)])
+def test_a_dozen_quick_replies_do_not_say_that_no_other_takes_longer(n, limited, design):
+    # of n from below the 90th percentile none is above it with .9**n: .028 of 34, .023 of 36;
+    # Wilson's limit of none of n is z²/(n + z²): .101 and .096
+    data = pd.DataFrame({"hours": np.arange(1.0, n + 1), "w": 1.0, "c": np.arange(n)})
+    row = first_response(data, "hours", target=5, design=design).iloc[1]
+    assert np.isfinite(row["ci_high"]) == limited
+    assert row["ci_low"] < row["estimate"]
+    assert ("no upper limit: too few contacts" in row["note"]) != limited
+
+
+def test_a_rate_of_nearly_all_is_not_known_from_its_resamples():
+    """In 29 of 30 resamples the one late reply was drawn twice at most: 90 to 100 %."""
+    data = pd.DataFrame({"hours": [1.0] * 29 + [9.0], "w": 1.0})
+    row = first_response(data, "hours", target=5, design={"weights": "w"}).iloc[-1]
+    low, high = wilson_interval(29 / 30, 30)
+    assert row["ci_low"] == pytest.approx(100 * low, abs=2)
+    assert row["ci_high"] == pytest.approx(100 * high, abs=1)
 
 
 def test_few_clusters_reach_as_far_as_t():
