@@ -78,6 +78,17 @@ def test_another_kind_of_argument_is_refused_in_a_sentence(message):
         WRONG[message]()
 
 
+@pytest.mark.parametrize("kind", ["bool", "boolean", "bool[pyarrow]"])
+def test_yes_or_no_has_no_nps(kind):
+    flags = pd.DataFrame({"recommend": pd.array([True, False] * 20, dtype=kind)})
+    for estimate in (cxlab.nps, cxlab.scorecard):
+        with pytest.raises(TypeError, match="`score` must be scores, 0 to 10; got yes or no in"):
+            estimate(flags, "recommend")
+    with pytest.raises(TypeError, match="`score` must be scores, 4 to 5; got yes or no in"):
+        cxlab.top_box(flags, "recommend", top=(4, 5))
+    assert cxlab.top_box(flags, "recommend", top=(1, 1))["estimate"].item() == 50
+
+
 @pytest.mark.parametrize("estimate", [
     lambda data: drivers(data, "overall", ["food", "wifi"]),
     lambda data: cxlab.touchpoint_correlations(data, "overall", ["food"], occasion="A"),

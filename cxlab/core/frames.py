@@ -171,6 +171,12 @@ def column_names(data: Any) -> list[str]:
     return list(_narwhals(data).collect_schema().names())
 
 
+def yes_or_no(data: Any, columns: Iterable[str]) -> list[str]:
+    """Those of the columns that hold yes or no (booleans)."""
+    schema = _narwhals(data).collect_schema()
+    return [name for name in columns if schema[name] == nw.Boolean]
+
+
 def check_columns(data: Any, columns: Mapping[str, str | Sequence[str] | None]) -> None:
     """Refuse column names that the data do not have; of each argument, None is passed over."""
     names = column_names(data)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
-from cxlab.core.frames import Opened, as_list, collect, open_frame
+from cxlab.core.frames import Opened, as_list, collect, open_frame, yes_or_no
 from cxlab.core.messages import got
 from cxlab.core.metric import Metric
 from cxlab.core.totals import Totals, survey_totals
@@ -43,7 +43,21 @@ def open_metrics(
     """Answers opened for some metrics: see `cxlab.core.frames.open_frame`."""
     check_metrics(metrics)
     scores = [metric.column for metric in metrics]
-    return open_frame(data, numbers={"score": scores}, design=design, **columns)
+    opened = open_frame(data, numbers={"score": scores}, design=design, **columns)
+    flags = set(yes_or_no(data, scores))
+    for metric in metrics:
+        if metric.column in flags and not _counts_yes(metric):
+            low, high = metric.scale or metric.top or (0, 1)
+            raise TypeError(
+                f"`score` must be scores, {low:g} to {high:g}; got yes or no in "
+                f"'{metric.column}', which would count as 1 and 0. Give the scores themselves."
+            )
+    return opened
+
+
+def _counts_yes(metric: Metric) -> bool:
+    """Whether a metric is one of yes (1) and no (0)."""
+    return metric.scale in (None, (0, 1)) and (metric.top is None or metric.top[0] <= 1)
 
 
 def check_metrics(metrics: Sequence[Metric]) -> None:
