@@ -1,5 +1,7 @@
 """Natural slips in the arguments of estimators: one name for a list, a list for one name."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -89,6 +91,16 @@ def test_yes_or_no_has_no_nps(kind):
     assert cxlab.top_box(flags, "recommend", top=(1, 1))["estimate"].item() == 50
 
 
+@pytest.mark.parametrize("kind", ["category", "object", "str"])
+def test_numbers_that_are_stored_otherwise_are_named_as_such(kind):
+    stored = ANSWERS.assign(recommend=ANSWERS["recommend"].astype(kind))
+    message = "as text, category or object in 'recommend'. Convert it .in pandas: data"
+    with pytest.raises(TypeError, match=message):
+        cxlab.nps(stored, "recommend")
+    converted = stored.assign(recommend=stored["recommend"].astype(float))
+    assert cxlab.nps(converted, "recommend").equals(cxlab.nps(ANSWERS, "recommend"))
+
+
 @pytest.mark.parametrize("estimate", [
     lambda data: drivers(data, "overall", ["food", "wifi"]),
     lambda data: cxlab.touchpoint_correlations(data, "overall", ["food"], occasion="A"),
@@ -98,3 +110,22 @@ def test_a_column_that_stands_twice_is_refused(estimate):
     twice = ANSWERS.rename(columns={"wifi": "food"})
     with pytest.raises(ValueError, match="`data` must have each column once; got 'food' twice"):
         estimate(twice)
+
+
+def test_what_is_no_study_file_is_refused_by_name(tmp_path):
+    answers = tmp_path / "answers.csv"
+    answers.write_bytes("Süd;8,5\n".encode("cp1252"))
+    Path(tmp_path / "mine.study.toml").write_text("[study]\n", encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=r"a study file \(.toml\); got .*cxlab study draft .*answers.csv"
+    ):
+        cxlab.load_study(answers)
+    with pytest.raises(ValueError, match=r"got the folder .* such as .*mine.study.toml"):
+        cxlab.load_study(tmp_path)
+    with pytest.raises(TypeError, match="`study` must be a study's name .* got DataFrame"):
+        cxlab.load_study(ANSWERS)
+
+
+def test_a_period_without_comments_is_refused_by_name():
+    with pytest.raises(ValueError, match="`period` must be .*; got '2025-Q9'"):
+        cxlab.study_verbatims(cxlab.load_study("demo"), period="2025-Q9")

@@ -111,8 +111,12 @@ def test_a_question_that_was_worded_otherwise_is_decided_by_hand(tmp_path):
 
 def test_files_of_two_platforms_are_refused(tmp_path, waves):
     write_sav(tmp_path / "c.sav", {"q7all": FIVE}, {"q7all": "Overall"}, {})
-    with pytest.raises(ValueError, match="must have the same platform; got 'plain'"):
+    with pytest.raises(ValueError, match="same platform; got 'plain' in 2024, 'spss' in 2025"):
         draft_waves({"2024": waves["2024"], "2025": tmp_path / "c.sav"})
+    semicolons = tmp_path / "d.csv"
+    semicolons.write_text("Q7;Q8\n8,5;7,0\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="same separator; got ',' in 2024, ';' in 2025"):
+        draft_waves({"2024": waves["2024"], "2025": semicolons})
 
 
 @pytest.mark.parametrize(

@@ -345,12 +345,24 @@ def check_numeric(lazy: nw.LazyFrame, columns: Mapping[str, str | Sequence[str] 
                 continue
             column = nw.col(name)
             sample = collect(lazy.filter(~column.is_null()).select(column).head(1))
-            value = sample.iloc[0, 0] if len(sample) else schema[name]
+            value = str(sample.iloc[0, 0] if len(sample) else schema[name])
+            stored, first = "", "Read"
+            if _is_number(value):
+                stored = " as text, category or object"
+                first = f"Convert it (in pandas: data['{name}'].astype(float)), or read"
             raise TypeError(
-                f"`{argument}` must be a column of numbers; got {got([str(value)])} in '{name}'. "
-                "Read the file through its study (load_study(...).read()), which turns codes "
+                f"`{argument}` must be a column of numbers; got {got([value])}{stored} in '{name}'. "
+                f"{first} the file through its study (load_study(...).read()), which turns codes "
                 "and labels into numbers and missing reasons."
             )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_choice(argument: str, value: object, choices: Iterable[str]) -> None:

@@ -80,14 +80,31 @@ def study_names() -> list[str]:
 
 def find_study(name_or_path: str | Path) -> Path:
     """Path of a study file, by name, by path, or by the folder that holds it."""
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise TypeError(
+            f"`study` must be a study's name or the path of a study file; got "
+            f"{type(name_or_path).__name__}. Functions take a frame directly, such as "
+            "nps(answers, 'recommend')."
+        )
     text = str(name_or_path)
     if text in study_names():
         return data_folder() / text / STUDY_FILE
     path = Path(text)
     if path.is_dir() and (path / STUDY_FILE).is_file():
         path = path / STUDY_FILE
-    if path.is_file():
+    if path.is_file() and path.suffix == ".toml":
         return path.resolve()
+    if path.is_file():
+        raise ValueError(
+            f"`study` must be {one_of(study_names())} or the path of a study file (.toml); got "
+            f"'{text}'. If it holds answers, write their study file: cxlab study draft {text}"
+        )
+    files = sorted(path.glob("*.toml")) if path.is_dir() else []
+    if files:
+        raise ValueError(
+            f"`study` must be {one_of(study_names())} or the path of a study file; got the folder "
+            f"'{text}'. Name the file in it, such as {files[0]}."
+        )
     hint = did_you_mean(text, study_names())
     raise FileNotFoundError(
         f"`study` must be {one_of(study_names())} or the path of a study file; got '{text}'."

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
+from cxlab.core.frames import check_choice
 from cxlab.stats.resampling import SampledSums
 from cxlab.stats.verbatims.codes import CodedComments, study_themes
 from cxlab.stats.verbatims.coding import coding_agreement, coding_sample, study_coding
@@ -132,6 +133,8 @@ def study_verbatims(
     >>> told.scores.badge
     'corrected with 670 hand-coded comments, 530 of them lent, α .99'
     """
+    if period:
+        check_choice("period", period, study.periods)
     until = study.periods[: study.periods.index(period) + 1] if period else study.periods
     answers = study.read(period=_coded(study, until), where=where, engine="pandas")
     themes = study_themes(study, answers)

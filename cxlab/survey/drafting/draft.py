@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from cxlab.core.characters import letters
-from cxlab.core.messages import got
 from cxlab.survey.definition import DECIMAL_ROLES, RATING_ROLES, SINGLE_ROLES, normal_header
 from cxlab.survey.drafting.describing import describing, known, leave_out
 from cxlab.survey.drafting.labelled import labelled
@@ -361,12 +360,12 @@ def match_waves(exports: Mapping[str, Export]) -> Waves:
     [{'2025': 'Q19AGE', '2024': 'Q18AGE'}, {'2025': 'Q20'}]
     """
     for key in ("platform", "encoding", "separator", "sheet"):
-        kinds = [str(getattr(export, key)) for export in exports.values()]
-        if len(set(kinds)) > 1:
-            raise ValueError(
-                f"the files of one table must have the same {key}; got {got(kinds)}. Save them "
-                "alike, or draft them apart and make a table of each."
-            )
+        kinds = {period: getattr(export, key) for period, export in exports.items()}
+        if len(set(kinds.values())) > 1:
+            usual = {"encoding": "utf-8", "separator": ","}.get(key, "none")
+            found = ", ".join(f"'{kind or usual}' in {period}" for period, kind in kinds.items())
+            must = f"the files of one table must have the same {key}"
+            raise ValueError(f"{must}; got {found}. Save them alike, or make a table of each.")
     columns: list[WaveColumn] = []
     for period in reversed(list(exports)):
         _add_wave(columns, period, exports)
