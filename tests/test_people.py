@@ -15,9 +15,17 @@ from cxlab import (
     compare_groups,
     compare_periods,
     compare_segments,
+    first_response,
+    journey_table,
+    masking,
+    mix_and_performance,
+    period_changes,
+    period_scores,
     scorecard,
     suppress_small_groups,
+    touchpoint_correlations,
     usage,
+    visitors,
 )
 from cxlab.core.disclosure.gate import ROWS, joint_answers
 from cxlab.core.disclosure.people import People
@@ -169,6 +177,66 @@ def test_people_of_cells_are_those_of_the_rows(engine):
             people = own["who"].nunique() + own["who"].isna().sum()
             found = joint.who.together(np.flatnonzero(joint.codes[:, 0] == number).tolist())
             assert found == people or min(found, people) >= 30
+
+
+def rated(customers: int, n: int = 40) -> pd.DataFrame:
+    """Two hundred customers rated the shops, ``customers`` of them the lounge, ``n`` times in all."""
+    rng = np.random.default_rng(3)
+    who = [f"n{i}" for i in range(200)] + [f"n{i % customers}" for i in range(n)]
+    data = pd.DataFrame(rng.integers(0, 11, (len(who), 3)), columns=["overall", "shops", "lounge"])
+    data = data.astype(float).assign(who=who, lounge_missing="never used")
+    data["lounge_missing"] = data["lounge_missing"].where(data.index < 200)
+    return data.assign(lounge=data["lounge"].where(data.index >= 200), shops_missing=None)
+
+
+@pytest.mark.parametrize(("customers", "is_shown"), [(9, False), (10, True)])
+def test_touchpoints_that_few_customers_rated_are_hidden(customers, is_shown):
+    data, names, known = (
+        rated(customers),
+        ["shops", "lounge"],
+        {"design": WHO, "min_group_size": 10},
+    )
+    found = touchpoint_correlations(data, "overall", names, occasion="A", **known).table
+    for table, figure in (
+        (found, "estimate"),
+        (visitors(data, "overall", "lounge", **known), "estimate"),
+        (masking(data, "overall", names, **known), "bad"),
+        (journey_table(data, "overall", {"A": ["shops"], "B": ["lounge"]}, **known), "estimate"),
+    ):
+        lounge = table[table["touchpoint"] == "lounge"].iloc[0]
+        assert pd.notna(lounge[figure]) == is_shown
+        shops = table[table["touchpoint"] == "shops"]
+        assert shops[figure].notna().all()
+    if not is_shown:
+        assert "fewer than 10" in lounge["note"]
+
+
+def test_a_stage_is_hidden_where_few_customers_rated_any_of_it():
+    data = rated(9)
+    table = journey_table(data, "overall", {"A": ["shops"], "B": ["lounge"]}, design=WHO)
+    assert table.loc[table["stage"] == "B", ["n", "estimate"]].isna().all(axis=None)
+
+
+def test_periods_of_few_customers_are_left_out_of_tracking():
+    data = rated(9).assign(period=lambda frame: np.where(frame.index < 200, "2024", "2025"))
+    data = data.assign(kind=np.where(data.index % 2, "a", "b"))
+    scores = period_scores(data, "overall", design=WHO)
+    assert scores["period"].tolist() == ["2024"]
+    assert period_scores(data, "overall")["period"].tolist() == ["2024", "2025"]
+    changes = period_changes(data, "overall", design=WHO)
+    assert changes.table["estimate"].isna().all()
+    mix = mix_and_performance(
+        data, "overall", by="kind", periods=("2024", "2025"), design=WHO, replicates=20
+    )
+    assert mix.table["estimate"].isna().all()
+    assert mix.notes == ("hidden: a period with fewer than 10 answers",)
+
+
+def test_response_times_of_few_customers_are_hidden():
+    contacts = pd.DataFrame({"hours": np.arange(1.0, 41), "who": [f"c{i % 9}" for i in range(40)]})
+    known = {"target": 4, "replicates": 20}
+    assert first_response(contacts, "hours", **known)["estimate"].notna().all()
+    assert first_response(contacts, "hours", design=WHO, **known)["estimate"].isna().all()
 
 
 def spanned(shown: np.ndarray, wanted: np.ndarray) -> bool:

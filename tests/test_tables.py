@@ -159,6 +159,14 @@ def test_differences_have_their_sign_and_a_line_at_zero():
     assert "grey line: 0" in table_text(table)
 
 
+@pytest.mark.parametrize("value", [0.0, 50.0, -2.0])
+def test_estimates_that_are_all_the_same_are_drawn_in_the_middle(value):
+    table = pd.DataFrame({"period": ["a", "b"], "estimate": value, "ci_low": value})
+    images = html(table.assign(ci_high=value), bar=("estimate",)).xpath("./div//img/@src")
+    drawn = [base64.b64decode(one.partition(",")[2]).decode() for one in images]
+    assert ['<circle cx="60"' in one for one in drawn] == [True, True]
+
+
 def test_units_of_rows_are_followed():
     table = MEANS.assign(unit=["score", "%", "points"], metric=["mean", "top box", "nps"],
                          estimate=[7.35, 50.4, -4.5], ci_low=[7.2, 45.5, -12.2],

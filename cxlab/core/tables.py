@@ -332,11 +332,14 @@ def _dots(table: pd.DataFrame, column: str, display: Display) -> Dots | None:
 
 
 def round_ends(low: float, high: float) -> tuple[float, float]:
-    """Round numbers around a range: of −12.2 to 3.3, −15 and 5."""
+    """Round numbers around a range, never the same: of −12.2 to 3.3, −15 and 5."""
     span = (high - low) or abs(high) or 1.0
     size = 10 ** math.floor(math.log10(span / 4))
     step = next(size * factor for factor in (1, 2, 5, 10) if span / (size * factor) <= 6)
-    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    if first == last:
+        first, last = first - 1, last + 1
+    return first * step, last * step
 
 
 def reference(table: pd.DataFrame, column: str, display: Display) -> float | None:

@@ -57,6 +57,16 @@ def t_quantile(level: float, df: ArrayLike) -> NDArray[np.float64]:
     )
 
 
+def effective_number(weights: NDArray[np.float64]) -> float:
+    """How many equal weights tell as much, ``(Σ w)²/Σ w²``; 0 where all are 0. Kish (1965).
+
+    >>> effective_number(np.ones(4)), effective_number(np.array([1.0, 0.0]))
+    (4.0, 1.0)
+    """
+    squares = float((weights**2).sum())
+    return float(weights.sum()) ** 2 / squares if squares > 0 else 0.0
+
+
 def score_interval(
     promoters: ArrayLike, detractors: ArrayLike, n: ArrayLike, *, level: float = 0.95
 ) -> Limits:

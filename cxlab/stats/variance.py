@@ -17,7 +17,7 @@ from scipy import sparse
 from scipy.linalg import block_diag
 
 from cxlab.core.design import Design
-from cxlab.stats.inference import t_quantile
+from cxlab.stats.inference import effective_number, t_quantile
 from cxlab.stats.resampling import SamplingDesign, sampling_design
 
 
@@ -75,9 +75,8 @@ def clustered_variance(
     total = np.bincount(sample.row_cluster, influence, sample.n_clusters)
     centred = total - (np.bincount(stratum, total) / n)[stratum]
     variance = float((np.where(n > 1, n / np.maximum(n - 1, 1), 1.0)[stratum] * centred**2).sum())
-    pull = np.bincount(sample.row_cluster, information, sample.n_clusters)
-    few = float(pull.sum() ** 2 / (pull**2).sum()) if pull.any() else 0.0
-    return variance, min(few - 1, float((pull > 0).sum() - len(n)))
+    pull = np.bincount(sample.row_cluster, information, sample.n_clusters).astype(float)
+    return variance, min(effective_number(pull) - 1, float((pull > 0).sum() - len(n)))
 
 
 def known_by_few(variance: float, df: float, influence: Array, alike: float) -> float:
@@ -92,8 +91,7 @@ def known_by_few(variance: float, df: float, influence: Array, alike: float) -> 
     [5.0, 4.0, 5.0]
     """
     squares = np.asarray(influence, dtype=float) ** 2
-    different = squares.sum() ** 2 / max(float((squares**2).sum()), 1e-300)
-    if df < 1 or (df >= FEW_CARRIERS and different >= FEW_DIFFERENT):
+    if df < 1 or (df >= FEW_CARRIERS and effective_number(squares) >= FEW_DIFFERENT):
         return variance
     return max(variance * (df + 1) / df, alike)
 

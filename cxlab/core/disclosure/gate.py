@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import narwhals as nw
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from cxlab.core.disclosure.people import People, named_people
 from cxlab.core.disclosure.rule import (
@@ -239,6 +240,31 @@ def answers_suffice(opened: Opened, joints: Mapping[str, Joint], min_group_size:
     """
     enough = min_group_size * opened.most_rows
     return opened.most_rows == 1 or all((joint.n >= enough).all() for joint in joints.values())
+
+
+def answered_by_few(
+    opened: Opened, columns: Sequence[str], n: ArrayLike, min_group_size: int
+) -> NDArray[np.bool_]:
+    """Which of some columns few people have answered, but not nobody; ``n``: answers to each."""
+    size = np.asarray(n, dtype=float)
+    few = (size > 0) & (size < min_group_size)
+    unsure = (size >= min_group_size) & (size < min_group_size * opened.most_rows)
+    asked = list(dict.fromkeys(name for name, is_so in zip(columns, unsure, strict=True) if is_so))
+    if asked and min_group_size > 1:
+        joints = joint_answers(opened, asked, [], min_group_size)
+        wanted = [name for name in asked if joints[name].who.sizes.sum() < min_group_size]
+        few |= np.isin(columns, wanted)
+    return few
+
+
+def groups_of_few(opened: Opened, column: str, by: str, min_group_size: int) -> set[str]:
+    """Groups of one column in which few customers have answered another one, but some have."""
+    if opened.most_rows == 1 or min_group_size < 2:
+        return set()
+    joint = joint_answers(opened, [column], [by], min_group_size)[column]
+    sizes = joint.who_of(0).sizes
+    few = (sizes > 0) & (sizes < min_group_size)
+    return {name for name, is_so in zip(joint.names[0], few, strict=True) if is_so}
 
 
 def _numbered(

@@ -17,6 +17,7 @@ from cxlab.stats.association.coefficients import FEWEST_PAIRS, pearson
 from cxlab.stats.covariance.covariance import WeightedRows
 from cxlab.stats.covariance.em import fit_possible, prior_note, unpack_parameters, with_prior
 from cxlab.stats.covariance.patterns import UnitScores
+from cxlab.stats.inference import effective_number
 from cxlab.stats.variance import SampledUnits, covariance_of_totals, row_leverage
 
 Array = NDArray[np.float64]
@@ -223,8 +224,7 @@ def _kish_share(rows: pd.DataFrame | None) -> float:
     if rows is None:
         return 1.0
     weight = rows["weight"].to_numpy(float)
-    weight = weight[weight > 0]
-    return float(weight.sum() ** 2 / (weight @ weight) / len(weight))
+    return effective_number(weight) / np.count_nonzero(weight > 0)
 
 
 def partial_leverage(

@@ -31,7 +31,7 @@ from cxlab.stats.comparison.quantities import (
     tilted,
     tipping_points,
 )
-from cxlab.stats.inference import LEVEL, normal_quantile
+from cxlab.stats.inference import LEVEL, effective_number, normal_quantile
 from cxlab.stats.resampling import draw_counts, expanded_level, percentile_interval
 
 NUMBERS = ("estimate", "se", "ci_low", "ci_high")
@@ -89,11 +89,8 @@ class Replicates:
         side = self.sides[survey]
         rows = side.answered
         weight = answer_weights(side, self.chances, rows)[:, 0]
-        weights = {name: weight * factor for name, factor in side.factors(rows).items()}
-        return {
-            name: float(w.sum() ** 2 / (w**2).sum()) if w.sum() > 0 else 0.0
-            for name, w in weights.items()
-        }
+        factors = side.factors(rows).items()
+        return {name: effective_number(weight * factor) for name, factor in factors}
 
 
 def replicate(

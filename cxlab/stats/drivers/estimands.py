@@ -22,7 +22,7 @@ from cxlab.stats.drivers.covariances import CovarianceFit, fit_covariance, laten
 from cxlab.stats.drivers.importance import Importance, importance
 from cxlab.stats.drivers.replicates import Resample, drawn_totals, t_test
 from cxlab.stats.drivers.subsets import partial_out
-from cxlab.stats.inference import wilson_interval
+from cxlab.stats.inference import effective_number, wilson_interval
 
 Array = np.ndarray
 
@@ -140,9 +140,8 @@ def effective_answers(weights: Array, ratings: Array, missing: str) -> float:
     """Kish's effective number of answers × the mean share of known ratings."""
     known = ~np.isnan(ratings)
     if missing == "complete":
-        weights = weights[known.all(axis=1)]
-        return float(weights.sum() ** 2 / (weights**2).sum())
-    return float(weights.sum() ** 2 / (weights**2).sum() * known.mean())
+        return effective_number(weights[known.all(axis=1)])
+    return effective_number(weights) * float(known.mean())
 
 
 def those_who_can(answers: Answers, fewest: int) -> tuple[Array, tuple[str, ...]]:

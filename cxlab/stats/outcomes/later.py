@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cxlab.core.design import Design, DesignLike
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
-from cxlab.stats.inference import t_quantile
+from cxlab.stats.inference import effective_number, t_quantile
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.retention import Range, categories_of, opened_follow_up, stay
 from cxlab.stats.outcomes.survival import cluster_error, cluster_sums
@@ -249,5 +249,5 @@ def _error(influence: Array, clusters: pd.Series, level: float) -> tuple[float, 
     squares = cluster_sums(influence, clusters) ** 2
     if not squares.any():
         return se, units, 0.0 * se
-    counted = squares.sum() ** 2 / (squares**2).sum()
-    return se, units, float(t_quantile(level, min(counted, units) - 1)) * se
+    counted = min(effective_number(squares), units)
+    return se, units, float(t_quantile(level, counted - 1)) * se

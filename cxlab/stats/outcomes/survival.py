@@ -17,7 +17,7 @@ from cxlab.core.design import DesignLike
 from cxlab.core.frames import open_frame
 from cxlab.core.labels import natural_order, row_labels
 from cxlab.core.messages import refuse
-from cxlab.stats.inference import wilson_interval
+from cxlab.stats.inference import effective_number, wilson_interval
 from cxlab.stats.variance import effective_sample_size
 
 Array = NDArray[np.float64]
@@ -59,8 +59,7 @@ def cluster_sums(values: Array, clusters: ArrayLike) -> Array:
 
 def _even_size(weight: Array, clusters: ArrayLike) -> float:
     """Clusters of equal weight that would say as much (Kish's): of who holds half, it is 4 at most."""
-    sums = cluster_sums(weight, clusters)
-    return float(sums.sum() ** 2 / (sums @ sums))
+    return effective_number(cluster_sums(weight, clusters))
 
 
 def cluster_error(influence: Array, clusters: ArrayLike) -> tuple[float, int]:

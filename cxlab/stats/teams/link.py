@@ -14,7 +14,7 @@ from cxlab.core.display import with_display
 from cxlab.core.findings import Cells, Finding, Findings
 from cxlab.core.labels import natural_order
 from cxlab.core.phrases import in_words, with_interval
-from cxlab.stats.inference import ALPHA
+from cxlab.stats.inference import ALPHA, effective_number
 from cxlab.stats.metrics.two_groups import tested_difference
 from cxlab.stats.teams.units import (
     Array,
@@ -272,7 +272,7 @@ def _slopes(both: pd.DataFrame, level: float) -> list[dict[str, Any]]:
         else:
             estimate = slope / float(known)
             se = _jackknife(left.beta[:, 1] / each, estimate)
-            corrected |= _tested(estimate, se, _concentrated(squares), level)
+            corrected |= _tested(estimate, se, effective_number(squares), level)
             # without p: the test is of the slope as it is
             del corrected["p_value"]
     told = {"n": units, "reliability": known}
@@ -314,11 +314,6 @@ def _jackknife(each: Array, estimate: float) -> float:
     return float(np.sqrt((len(each) - 1) * ((each - estimate) ** 2).mean()))
 
 
-def _concentrated(squares: Array) -> float:
-    """Degrees of freedom: units that differ little from the mean tell little of a slope."""
-    return float(squares.sum() ** 2 / (squares**2).sum())
-
-
 def _within(cells: pd.DataFrame, level: float) -> dict[str, Any]:
     """A unit against itself: means about the unit's and the survey's, weighted by answers."""
     told: dict[str, Any] = {"slope": WITHIN}
@@ -342,7 +337,7 @@ def _within(cells: pd.DataFrame, level: float) -> dict[str, Any]:
     known = max(1 - noise / squares.sum(), 0.0)
     slope = float(products.sum() / squares.sum())
     each = (products.sum() - products) / (squares.sum() - squares)
-    told |= _tested(slope, _jackknife(each.to_numpy(), slope), _concentrated(squares), level)
+    told |= _tested(slope, _jackknife(each.to_numpy(), slope), effective_number(squares), level)
     note = "drawn to 0 by sampling error"
     if known < LEAST_RELIABILITY:
         note = "employees' means changed little more than by sampling error"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cxlab.core.design import DesignLike
+from cxlab.core.disclosure.gate import ANSWERS, CUSTOMERS, answered_by_few
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list, check_choice
 from cxlab.core.threads import one_blas_thread
@@ -146,7 +147,8 @@ def touchpoint_correlations(
     long = coefficient_table(fits, together.models, counts, occasion, **known)
     places, rank_method = _places(counts, fits["pearson"], replicates, seed, level)
     n_missing = (counts.n_rows - used["n_rated"]).rename("n_missing").rename_axis("column")
-    hidden = dict.fromkeys(few, f"hidden: fewer than {min_group_size} answers")
+    counted = ANSWERS if opened.most_rows == 1 else CUSTOMERS
+    hidden = dict.fromkeys(few, f"hidden: fewer than {min_group_size} {counted}")
     return TouchpointCorrelations(
         table=with_display(
             headline_table(long, places, used, hidden), units={"estimate": "r"}, **known,
@@ -173,7 +175,7 @@ def _without_few(
 ) -> tuple[Opened, pd.DataFrame, list[str]]:
     """The answers without columns that few have rated, how the others were used, and those."""
     used = count_use(opened, names)
-    few = used.index[used["n_rated"].between(1, least - 1)].tolist()
+    few = used.index[answered_by_few(opened, names, used["n_rated"], least)].tolist()
     if not few:
         return opened, used, few
     used.loc[few] = 0

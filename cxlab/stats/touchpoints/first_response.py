@@ -16,7 +16,7 @@ from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.frames import collect_rows, open_frame
 from cxlab.core.messages import got
-from cxlab.stats.inference import check_level, normal_quantile, wilson_interval
+from cxlab.stats.inference import check_level, effective_number, normal_quantile, wilson_interval
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.resampling import bootstrap_multipliers, sampling_design
 from cxlab.stats.touchpoints.operational import touchpoint_words
@@ -74,7 +74,7 @@ def first_response(
     replicates, seed : int
         Of that bootstrap.
     min_group_size : int
-        With fewer contacts everything is hidden.
+        With fewer contacts, or contacts of fewer customers, everything is hidden.
 
     Returns
     -------
@@ -135,8 +135,12 @@ def first_response(
         found = [*found[:-1], _alike_rate(found[-1][0], valid, target, level)]
     table = _table(valid, target, found, note)
     table.insert(len(table.columns) - 2, "n_missing", len(rows) - len(valid))
+    if "customer" in valid:
+        unknown = int(valid["customer"].isna().sum())
+        table = table.assign(customers=valid["customer"].nunique() + unknown)
     shown = suppress_small_groups(table, within=["measure"], min_group_size=min_group_size)
-    return shown.assign(measure=table["measure"]).drop(columns="suppressed")
+    shown = shown.drop(columns=["suppressed", "customers"], errors="ignore")
+    return shown.assign(measure=table["measure"])
 
 
 def first_response_table(
@@ -196,8 +200,9 @@ def first_response_table(
 
 
 def _opened_rows(data: Any, time: str, replied: str | None, design: Design) -> pd.DataFrame:
-    """The contacts as ``time, replied, weight`` and ``cluster`` if given."""
-    named = {"time": time, "replied": replied, "weight": design.weights, "cluster": design.cluster}
+    """The contacts as ``time, replied, weight``, and ``cluster`` and ``customer`` if given."""
+    named = {"time": time, "replied": replied, "weight": design.weights}
+    named |= {"cluster": design.cluster, "customer": design.customer}
     opened = open_frame(data, numbers={"time": time}, design=design, replied=replied)
     chosen = {key: nw.col(name) for key, name in named.items() if name}
     rows = collect_rows(opened.lazy.select(**chosen), data)
@@ -261,7 +266,7 @@ def _simple_rate(curve: SurvfuncRight, target: float, level: float) -> Found:
 def _alike_rate(rate: float, rows: pd.DataFrame, target: float, level: float) -> Found:
     """A rate of 0 or 100 %, whose spread is unknown: Wilson's interval, a cluster as one contact."""
     known = rows[(rows["replied"] == 1) | (rows["time"] >= target)]
-    size = known["weight"].sum() ** 2 / (known["weight"] ** 2).sum()
+    size = effective_number(known["weight"].to_numpy(float))
     if "cluster" in known:
         own = known["cluster"]
         size = min(size, own.nunique() + own.isna().sum())

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.gate import hide_rows
+from cxlab.core.disclosure.gate import answered_by_few, hide_rows
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, SMALL
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list, open_frame
@@ -213,7 +213,8 @@ def journey_table(
     table[shown] = means[shown].to_numpy()
     fits = _with_outcome(prepared, outcome, columns[1:], level)
     table = table.join(fits.reindex(columns).reset_index(drop=True)).assign(note=means["note"])
-    reason = table["n"].between(1, min_group_size - 1).map({True: SMALL, False: ""})
+    few = answered_by_few(prepared, columns, table["n"], min_group_size)
+    reason = pd.Series(np.where(few, SMALL, ""), table.index)
     hidden = hide_rows(table.astype({"n": int}), reason, min_group_size).drop(columns="suppressed")
     return with_display(
         hidden.assign(level=table["level"], stage=table["stage"]), level=level,

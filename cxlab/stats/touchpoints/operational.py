@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.gate import hide_rows
+from cxlab.core.disclosure.gate import answered_by_few, hide_rows
 from cxlab.core.disclosure.rule import SMALL
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, collect, open_frame
@@ -87,6 +87,7 @@ def operational_table(
         found = beside_experience(
             study.read(name, period=period), [*table.operational.values()],
             touchpoint=table.touchpoint_column, level=level, design=study.table_design(name),
+            min_group_size=study.definition.min_group_size,
         )  # fmt: skip
         # another table may have columns of the same names
         named = {c: found[c].replace(table.labels) for c in ("operational", "experience")}
@@ -94,8 +95,7 @@ def operational_table(
     if not tables:
         return pd.DataFrame(columns=list(OPERATIONAL_COLUMNS))
     whole, least = pd.concat(tables, ignore_index=True), study.definition.min_group_size
-    few = whole[["operational_n", "experience_n"]].apply(lambda n: n.between(1, least - 1))
-    reason = few.any(axis=1).map({True: SMALL, False: ""})
+    reason = whole.pop("few").map({True: SMALL, False: ""})
     shown = hide_rows(whole, reason, least).drop(columns="suppressed")
     return with_display(
         shown.assign(operational=whole["operational"], experience=whole["experience"]),
@@ -125,8 +125,12 @@ def beside_experience(
     touchpoint: str | None = None,
     design: DesignLike = None,
     level: float = 0.95,
+    min_group_size: int = 1,
 ) -> pd.DataFrame:
-    """`operational_table` of one frame; in long data ``touchpoint`` names whose row it is."""
+    """`operational_table` of one frame; in long data ``touchpoint`` names whose row it is.
+
+    ``few`` says whether a row has figures of fewer people than ``min_group_size``.
+    """
     opened = _opened(data, figures, touchpoint, design)
     prepared = replace(opened, lazy=_prepared(opened, figures, touchpoint))
     operation, experience, met = _means(prepared, len(figures), level)
@@ -137,7 +141,14 @@ def beside_experience(
         row = _row(figure, fit, operation.iloc[i], experience.iloc[i], met.iloc[i])
         absent = _absent(opened, figure, known)
         rows.append({**row, "note": "; ".join(filter(None, [absent, row["note"]]))})
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    few = [
+        answered_by_few(
+            prepared, [f"{kind}_{i}" for i in table.index], table[f"{of}_n"], min_group_size
+        )
+        for kind, of in (("figure", "operational"), ("score", "experience"))
+    ]
+    return table.assign(few=few[0] | few[1])
 
 
 def _opened(

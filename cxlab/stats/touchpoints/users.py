@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.gate import hide_rows
+from cxlab.core.disclosure.gate import answered_by_few, hide_rows
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, SMALL
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list, collect, column_names, open_frame, scan
@@ -111,8 +111,7 @@ def visitors(
     table = pd.DataFrame(rows)
     adjusted = adjust_p_values(table["p_value"].to_numpy(float))
     table.insert(table.columns.get_loc("p_value") + 1, "p_adjusted", adjusted)
-    few = table[["n", "n_never"]].apply(lambda sizes: sizes.between(1, min_group_size - 1))
-    reason = few.any(axis=1).map({True: SMALL, False: ""})
+    reason = _few_on_a_side(opened, table, recorded, min_group_size).map({True: SMALL, False: ""})
     shown = hide_rows(table, reason, min_group_size).drop(columns="suppressed")
     return with_display(
         shown, labels=labels or {}, level=level, units={"estimate": "+score"},
@@ -120,6 +119,22 @@ def visitors(
         columns=("touchpoint", "n", "n_never", "mean", "mean_never", "estimate", "p_adjusted"),
         sort=("-estimate",),
     )  # fmt: skip
+
+
+def _few_on_a_side(
+    opened: Opened, table: pd.DataFrame, recorded: list[str], min_group_size: int
+) -> pd.Series:
+    """Whether few customers used a touchpoint, or few never did."""
+    few = table[["n", "n_never"]].apply(lambda n: n.between(1, min_group_size - 1)).any(axis=1)
+    if opened.most_rows == 1:
+        return few
+    there = table.index[table["touchpoint"].isin(recorded)]
+    for n, word in (("n", USED), ("n_never", NEVER)):
+        sides = {f"{n}_{i}": nw.col(f"side_{i}") == word for i in range(len(there))}
+        own = {name: nw.when(inside).then(nw.lit(1.0)) for name, inside in sides.items()}
+        with_sides = opened.with_columns(own)
+        few[there] |= answered_by_few(with_sides, list(own), table.loc[there, n], min_group_size)
+    return few
 
 
 def _side(outcome: str, name: str) -> nw.Expr:
@@ -249,7 +264,7 @@ def masking(
     ]
     metrics += [Metric(name, "mean") for name in [*names, "rated_good"]]
     found = estimate_each(prepared, metrics, groupings=[None], level=level)[0]
-    shown = _without_few(_masked_table(found, names, low, high), min_group_size)
+    shown = _without_few(_masked_table(found, names, low, high), prepared, names, min_group_size)
     return with_display(
         shown, labels=labels or {}, level=level,
         headers={"estimate": "Bad, and good overall", "bad": "Bad", "worst": "Lowest of several"},
@@ -289,6 +304,7 @@ def _prepared(
         columns[f"masked_{i}"] = nw.when(inside).then(_flag((value <= low) & (score >= high)))
         columns[f"bad_{i}"] = nw.when(inside).then(_flag(value <= low))
         columns[f"good_{i}"] = nw.when(good).then(_flag(value <= low))
+        columns[f"other_{i}"] = nw.when(inside & ~good).then(nw.lit(1.0))
         several = (~value.is_null()) & (nw.col("rated") > 1)
         columns[f"worst_{i}"] = nw.when(several).then(_flag(value <= nw.col("lowest")))
     columns["rated_good"] = nw.when(good).then(nw.col("rated"))  # of any touchpoint, the last
@@ -325,12 +341,20 @@ def _masked_table(found: pd.DataFrame, names: list[str], low: float, high: float
     return table.loc[order].reset_index(drop=True)
 
 
-def _without_few(table: pd.DataFrame, min_group_size: int) -> pd.DataFrame:
+def _without_few(
+    table: pd.DataFrame, prepared: Opened, names: list[str], min_group_size: int
+) -> pd.DataFrame:
     """The table without figures of few customers, or of few with a good overall score."""
     others = table["n"] - table["n_good"]
+    numbers = [(*names, ANY).index(name) for name in table["touchpoint"]]
+    sizes = {"masked": table["n"], "good": table["n_good"], "other": others,
+             "worst": table["several"]}  # fmt: skip
     few, few_good, few_others, few_several = (
-        size.between(1, min_group_size - 1)
-        for size in (table["n"], table["n_good"], others, table["several"])
+        pd.Series(
+            answered_by_few(prepared, [f"{kind}_{i}" for i in numbers], size, min_group_size),
+            table.index,
+        )
+        for kind, size in sizes.items()
     )
     # estimate and n would give the share of few back as soon as n_good is known
     for name in ("among_good", "among_good_low", "among_good_high", "n_good", "rated"):

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import DesignLike, as_design
+from cxlab.core.design import DesignLike
+from cxlab.core.disclosure.gate import groups_of_few
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import metric_titles, with_display
 from cxlab.core.findings import Findings
@@ -20,9 +21,9 @@ from cxlab.core.periods import comparisons, in_order, periods_of
 from cxlab.core.result import Result
 from cxlab.stats.inference import check_level
 from cxlab.stats.metrics.differences import compare_periods
-from cxlab.stats.metrics.estimates import estimate_metrics
+from cxlab.stats.metrics.estimates import estimate_each
 from cxlab.stats.metrics.two_groups import tested_difference
-from cxlab.stats.metrics.values import check_metrics
+from cxlab.stats.metrics.values import check_metrics, open_metrics
 from cxlab.stats.tracking.charts import ControlChart
 from cxlab.stats.tracking.families import HEADLINE, OTHERS, decide, trends, with_comparison
 from cxlab.stats.tracking.findings import tracking_findings
@@ -262,7 +263,7 @@ def period_scores(
     level : float
         Of the intervals; those of earlier reports are as they were recorded.
     min_group_size : int
-        Periods with fewer answers are left out, as are those that reports hide.
+        Periods with answers of fewer people are left out, as are those that reports hide.
 
     Returns
     -------
@@ -287,8 +288,11 @@ def period_scores(
         label = (labels or {}).get(one.column, one.column)
         table, columns = data.scores(label, one), RECORDED
     else:
-        table = estimate_metrics(data, [one], by=column, design=as_design(design), level=level)
+        opened = open_metrics(data, [one], design=design, by=column)
+        table = estimate_each(opened, [one], [column], level=level)[0]
+        few = groups_of_few(opened, one.column, column, min_group_size)
         table, columns = table.assign(period=table["group"].astype(str)), FROM_ANSWERS
+        table = table[~table["period"].isin(few)]
     table = table[table["n"] >= min_group_size].set_index("period", drop=False)
     order = in_order(table["period"].tolist())
     if until is not None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
+from cxlab.core.disclosure.gate import groups_of_few
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list
@@ -119,7 +120,8 @@ def mix_and_performance(
     replicates, seed : int
         Of the bootstrap.
     min_group_size : int
-        With fewer answers in a period everything is hidden.
+        With answers of fewer people in a period everything is hidden; they are counted as by
+        `cxlab.scorecard`.
 
     Returns
     -------
@@ -180,6 +182,7 @@ def mix_and_performance(
         sums = replace(sums, df=min(sums.df, df))
     found = estimates(sums, chosen.factor, replicates=replicates, seed=seed)
     small = int(sums.n.sum(axis=1).min()) < min_group_size
+    small |= bool(groups_of_few(opened, chosen.column, column, min_group_size))
     hidden = f"hidden: a period with fewer than {min_group_size} answers" if small else ""
     words = [str((labels or {}).get(name, name)) for name in crossed]
     table = _part_table(found, sums, words, level).assign(unit=chosen.unit, note=hidden)
