@@ -167,12 +167,12 @@ def open_frame(
 
 def column_names(data: Any) -> list[str]:
     """Names of the columns of a dataframe of any engine, in order."""
+    check_names(data)
     return list(_narwhals(data).collect_schema().names())
 
 
 def check_columns(data: Any, columns: Mapping[str, str | Sequence[str] | None]) -> None:
     """Refuse column names that the data do not have; of each argument, None is passed over."""
-    check_names(data)
     names = column_names(data)
     for argument, wanted in columns.items():
         for name in as_list(wanted):
@@ -240,6 +240,10 @@ def check_names(data: Any) -> None:
     for name in map(str, data.columns):
         other = seen.get(name.casefold())
         seen[name.casefold()] = name
+        if other == name:
+            raise ValueError(
+                f"`data` must have each column once; got '{name}' twice. Leave one out, or rename it."
+            )
         if other is not None:
             raise ValueError(
                 f"`data` must have columns whose names differ by more than case; got '{other}' "

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cxlab.core.messages import unknown
+from cxlab.core.messages import got, unknown
 
 #: Kinds of metric, and the unit that each is in.
 KINDS = {"net": "points", "box": "%", "mean": "score"}
@@ -98,4 +98,11 @@ def metric_list(metrics: Metric | Sequence[Metric] | str) -> list[Metric]:
     """One metric, several, or the Net Promoter Score of a column, as a list."""
     if isinstance(metrics, str):
         return [nps_metric(metrics)]
-    return [metrics] if isinstance(metrics, Metric) else list(metrics)
+    found = [metrics] if isinstance(metrics, Metric) else list(metrics)
+    if odd := [one for one in found if not isinstance(one, Metric)]:
+        raise TypeError(
+            f"`metrics` must be a Metric, several, or the name of one column of likelihood to "
+            f"recommend; got {got(odd)} in a list. Give study.metrics(), which says how each "
+            "column is scored."
+        )
+    return found

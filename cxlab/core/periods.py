@@ -34,6 +34,12 @@ _FORMS = {"half": "H{}", "quarter": "Q{}", "month": "{:02d}", "week": "W{:02d}"}
 _A_YEAR_HAS = {"half": 2, "quarter": 4, "month": 12}
 
 
+def check_two_periods(periods: object) -> None:
+    """Refuse anything but two periods, the earlier and the later one."""
+    if not isinstance(periods, tuple | list) or len(periods) != 2:
+        raise ValueError(f"`periods` must be two different periods (before, after); got {periods}.")
+
+
 @dataclass(frozen=True, order=True)
 class CalendarPeriod:
     """A period whose name says where in the calendar it lies.

@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
-from cxlab.core.frames import check_columns
+from cxlab.core.frames import as_list, check_columns
 from cxlab.core.messages import got
 from cxlab.core.phrases import listed
 from cxlab.core.result import Result
@@ -56,7 +56,7 @@ class LeavingRisk(Result):
 
 def leaving_risk(
     followed: FollowUp,
-    columns: Sequence[str],
+    columns: str | Sequence[str],
     *,
     split: str | pd.Timestamp | None = None,
     horizon: float = 180,
@@ -107,10 +107,11 @@ def leaving_risk(
     Van Calster et al. (2019), BMC Medicine 17, 230. Vickers & Elkin (2006), Medical Decision
     Making 26, 565–574. Konis (2007), DPhil thesis, University of Oxford (separation).
     """
+    columns = as_list(columns)
     if not columns:
         raise ValueError("`columns` must name one column or more; got none.")
-    check_columns(followed.table, {"columns": list(columns)})
-    rows = followed.table.dropna(subset=list(columns))
+    check_columns(followed.table, {"columns": columns})
+    rows = followed.table.dropna(subset=columns)
     caption = f"Who left within {horizon:g} days, in later periods"
     try:
         parts = parts_at(rows, followed, split, horizon, min_group_size=min_group_size)

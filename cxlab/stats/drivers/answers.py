@@ -160,7 +160,7 @@ def read_answers(
     Everything below works on the arrays; of more than 65,536 rows the ratings are the narrowest
     floats that hold them, and arithmetic takes some rows at a time.
     """
-    names = driver_names(drivers, outcome)
+    names, segments = driver_names(drivers, outcome), as_list(segments)
     words = {**(labels or {}), **(drivers if isinstance(drivers, Mapping) else {})}
     there = set(column_names(data))
     reasons = [f"{name}_missing" for name in names if f"{name}_missing" in there]
@@ -240,6 +240,10 @@ def _never(rows: pd.DataFrame, names: list[str], ratings: Array) -> Array:
 
 def driver_names(drivers: Sequence[str] | Mapping[str, str], outcome: str) -> list[str]:
     """Columns of the drivers, each named once and none of them the outcome."""
+    if not isinstance(outcome, str):
+        raise TypeError(
+            f"`outcome` must be the name of one column; got {outcome}. Take one outcome at a time."
+        )
     names = as_list(drivers) if isinstance(drivers, str) else list(drivers)
     if not names:
         raise ValueError("`drivers` must name 1 or more columns; got none.")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
+from cxlab.core.frames import as_list
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric
 from cxlab.core.result import Result
@@ -196,6 +197,7 @@ def driver_map(
         raise ValueError(f"`margin` must be 0 or more; got {margin}.")
     rows = analysis.part()
     drawn = analysis.replicates[analysis.group()]
+    family = None if family is None else as_list(family)
     for name in family or ():
         if name not in set(rows["driver"]):
             raise ValueError(unknown("family", name, rows["driver"]))

@@ -19,13 +19,14 @@ from cxlab.core.disclosure.gate import LABELS, decide, joint_answers
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import metric_titles, with_display
 from cxlab.core.frames import (
+    as_list,
     check_choice,
     check_columns,
     groups_in_order,
 )
 from cxlab.core.labels import label
 from cxlab.core.metric import Metric, metric_list
-from cxlab.core.periods import of_periods
+from cxlab.core.periods import check_two_periods, of_periods
 from cxlab.stats.inference import LEVEL, adjust_p_values, normal_quantile, smallest_shown
 from cxlab.stats.metrics.contrasts import contrasts_of_groups
 from cxlab.stats.metrics.values import metric_totals, open_metrics
@@ -119,6 +120,10 @@ def compare_groups(
       group other   n  n_other  estimate
     0     a     b  60       20     133.3
     """
+    if not isinstance(by, str):
+        raise TypeError(
+            f"`by` must be the name of one column; got {by}. Several segments: compare_segments()."
+        )
     chosen, against = metric_list(metrics), str(label(against))
     opened = open_metrics(data, chosen, design=design, by=by)
     table = contrasts_of_groups(
@@ -141,7 +146,7 @@ def compare_groups(
 def compare_segments(
     data: Any,
     metrics: Metric | Sequence[Metric] | str,
-    segments: Sequence[str],
+    segments: str | Sequence[str],
     *,
     design: DesignLike = None,
     level: float = 0.95,
@@ -155,7 +160,7 @@ def compare_segments(
     ----------
     data, metrics
         As for `compare_groups`.
-    segments : sequence of str
+    segments : str or sequence of str
         Columns of groups, each taken on its own; one with a single group is passed over.
     design, level, min_group_size, labels, seed
         As for `compare_groups`.
@@ -175,7 +180,7 @@ def compare_segments(
     0    kind     a     -66.7
     1    kind     b      66.7
     """
-    chosen, empty = metric_list(metrics), pd.DataFrame(
+    segments, chosen, empty = as_list(segments), metric_list(metrics), pd.DataFrame(
         columns=["label", "metric", "segment", *DIFFERENCE_COLUMNS]
     )  # fmt: skip
     if not chosen or not segments:
@@ -257,6 +262,7 @@ def compare_periods(
     if periods is None:
         wanted = [(later, earlier) for earlier, later in pairwise(found)]
     else:
+        check_two_periods(periods)
         wanted = [(str(label(periods[1])), str(label(periods[0])))]
     if not wanted:
         raise ValueError(f"`{period}` must hold two periods at least; got one. Read both periods.")

@@ -24,7 +24,7 @@ from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import metric_titles, with_display
 from cxlab.core.frames import Opened, as_list, collect, open_frame
 from cxlab.core.messages import got
-from cxlab.core.metric import Metric
+from cxlab.core.metric import Metric, metric_list
 from cxlab.core.phrases import joined
 from cxlab.core.result import Result
 from cxlab.stats.inference import score_statistic, wilson_statistic
@@ -45,7 +45,7 @@ COLUMNS = (
 
 def scorecard(
     data: Any,
-    metrics: Sequence[Metric],
+    metrics: Metric | Sequence[Metric] | str,
     *,
     by: str | Sequence[str] | None = None,
     design: DesignLike = None,
@@ -59,8 +59,9 @@ def scorecard(
     ----------
     data
         Dataframe of any engine, one row per answer.
-    metrics : sequence of Metric
-        What to measure: ``study.metrics()`` gives those that the study declares.
+    metrics : Metric, sequence of Metric, or str
+        What to measure: ``study.metrics()`` gives those that the study declares; a text is a
+        column of likelihood to recommend, measured by its NPS.
     by : str or sequence of str, optional
         Segment columns, each taken on its own.
     design, level
@@ -102,6 +103,7 @@ def scorecard(
          label   metric   n  estimate unit attained  n_missing
     0  overall  top box  40      75.0    %      yes          1
     """
+    metrics = metric_list(metrics)
     if not metrics:
         return Result(table=pd.DataFrame(columns=list(COLUMNS)))
     words, segments = dict(labels or {}), as_list(by)
@@ -229,7 +231,7 @@ USAGE_COLUMNS = ("n", "estimate", "se", "ci_low", "ci_high", "users", "n_missing
 
 def usage(
     answers: Any,
-    touchpoints: Sequence[str],
+    touchpoints: str | Sequence[str],
     *,
     by: str | None = None,
     labels: Mapping[str, str] | None = None,
@@ -243,7 +245,7 @@ def usage(
     ----------
     answers
         As ``study.read()`` gives them, of any engine: each touchpoint ``x`` with ``x_missing`` beside it.
-    touchpoints : sequence of str
+    touchpoints : str or sequence of str
     by : str, optional
         Column of the groups.
     labels : mapping of str to str, optional
@@ -273,7 +275,7 @@ def usage(
     0       wifi  3      66.7          1
     """
     return usage_each(
-        answers, touchpoints, [by], labels=labels, design=design, level=level,
+        answers, as_list(touchpoints), [by], labels=labels, design=design, level=level,
         min_group_size=min_group_size,
     )[0]  # fmt: skip
 

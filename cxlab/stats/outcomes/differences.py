@@ -16,6 +16,7 @@ from scipy.special import stdtr
 from cxlab.core.design import Design, DesignLike
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import with_display
+from cxlab.core.frames import as_list
 from cxlab.core.messages import unknown
 from cxlab.stats.inference import t_quantile, with_decisions
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
@@ -46,7 +47,7 @@ def retention_differences(
     score: str,
     *,
     horizon: float = 180,
-    adjust: Sequence[str] = (),
+    adjust: str | Sequence[str] = (),
     design: DesignLike = None,
     categories: Mapping[str, Range] = NPS_CATEGORIES,
     level: float = 0.95,
@@ -58,7 +59,7 @@ def retention_differences(
     ----------
     followed, score, horizon, design, categories
         As for `cxlab.retention_by_score`.
-    adjust : sequence of str
+    adjust : str or sequence of str
         Columns that are known before the answer, such as tenure, value or segment: numbers as
         they are, texts as groups, blank being one of them.
     level : float
@@ -115,12 +116,13 @@ def retention_differences(
     """
     rows, known = opened_follow_up(followed, score, design=design)
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
+    adjust = as_list(adjust)
     _check_adjust(rows, adjust)
     category = categories_of(rows[score], categories)
     cells = category_cells(rows, category, categories, known, horizon)
     table = pd.concat(
         _contrasts(rows, score, category, cells, names, known, horizon, level)
-        for names in ([], list(adjust))[: 2 if adjust else 1]
+        for names in ([], adjust)[: 2 if adjust else 1]
     )
     table = table.reset_index(drop=True)
     few = hidden_groups(np.array([cell.n for cell in cells.values()], float), min_group_size)

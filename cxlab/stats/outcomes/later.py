@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cxlab.core.design import Design, DesignLike
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
+from cxlab.core.frames import as_list
 from cxlab.stats.inference import effective_number, t_quantile
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.retention import Range, categories_of, opened_follow_up, stay
@@ -125,7 +126,7 @@ def _still_followed(days: Array, gone: NDArray[np.bool_], own: Array, times: Arr
 
 def compare_predictors(
     followed: FollowUp,
-    scores: Mapping[str, str | tuple[str, Mapping[str, Range]]],
+    scores: str | Sequence[str] | Mapping[str, str | tuple[str, Mapping[str, Range]]],
     *,
     split: str | pd.Timestamp | None = None,
     horizon: float = 180,
@@ -140,8 +141,8 @@ def compare_predictors(
     ----------
     followed : FollowUp
         Of several periods.
-    scores : mapping of str to str or (str, categories)
-        Name of each predictor to its column, by value, or to a column and its categories.
+    scores : str, sequence of str, or mapping of str to str or (str, categories)
+        Columns, or name of each predictor to its column, by value, or to a column and its categories.
     split : date, optional
         Answers before it, followed up to it, give the shares that are predicted; answers from it
         on are predicted. Default: the middle between the first answer and the last day observed.
@@ -178,7 +179,8 @@ def compare_predictors(
     ----------
     Graf, Schmoor, Sauerbrei & Schumacher (1999), Statistics in Medicine 18, 2529–2545.
     """
-    columns = {name: (one, None) if isinstance(one, str) else one for name, one in scores.items()}
+    named = scores if isinstance(scores, Mapping) else {name: name for name in as_list(scores)}
+    columns = {name: (one, None) if isinstance(one, str) else one for name, one in named.items()}
     used = list(dict.fromkeys(column for column, _ in columns.values()))
     rows, known = opened_follow_up(followed, *used, design=design)
     display: dict[str, Any] = {

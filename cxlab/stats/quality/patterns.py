@@ -14,6 +14,7 @@ import pandas as pd
 from cxlab.core.design import DesignLike
 from cxlab.core.engines import row_count
 from cxlab.core.frames import (
+    as_list,
     collect,
     column_names,
     open_frame,
@@ -25,7 +26,7 @@ MIN_ANSWERED = 5
 
 
 def straight_lining(
-    answers: Any, items: Sequence[str], *, min_answered: int = MIN_ANSWERED
+    answers: Any, items: str | Sequence[str], *, min_answered: int = MIN_ANSWERED
 ) -> pd.DataFrame:
     """Respondents who gave every item the same score.
 
@@ -58,7 +59,7 @@ def straight_lining(
     0     3  2            1    0.5
     1   any  2            1    0.5
     """
-    columns = ["score", "n", "respondents", "share"]
+    items, columns = as_list(items), ["score", "n", "respondents", "share"]
     if not items:
         return pd.DataFrame([["any", 0, 0, np.nan]], columns=columns)
     enough = _ratings(open_frame(answers, numbers={"items": items}).lazy, items, min_answered)
@@ -84,7 +85,7 @@ def _ratings(lazy: nw.LazyFrame, items: Sequence[str], least: int) -> nw.LazyFra
 
 
 def repeated_answers(
-    answers: Any, items: Sequence[str], *, min_answered: int = MIN_ANSWERED
+    answers: Any, items: str | Sequence[str], *, min_answered: int = MIN_ANSWERED
 ) -> pd.DataFrame:
     """Sets of rows whose every rating is the same, scores and missing reasons alike.
 
@@ -112,7 +113,7 @@ def repeated_answers(
        n  sets  rows  largest
     0  3     1     2        2
     """
-    columns = ["n", "sets", "rows", "largest"]
+    items, columns = as_list(items), ["n", "sets", "rows", "largest"]
     if not items:
         return pd.DataFrame([[0, 0, 0, 0]], columns=columns)
     missing = {name: f"{name}_missing" for name in items}
@@ -222,7 +223,7 @@ def _distinct(rows: nw.LazyFrame, column: str) -> int:
     return len(collect(rows.select(column).unique()).dropna())
 
 
-def completeness(answers: Any, touchpoints: Sequence[str]) -> pd.DataFrame:
+def completeness(answers: Any, touchpoints: str | Sequence[str]) -> pd.DataFrame:
     """How many touchpoints respondents rated.
 
     Parameters
@@ -244,6 +245,7 @@ def completeness(answers: Any, touchpoints: Sequence[str]) -> pd.DataFrame:
        n  complete     share  touchpoints  median
     0  3         1  0.333333            2     1.0
     """
+    touchpoints = as_list(touchpoints)
     names, size = ["n", "complete", "share", "touchpoints", "median"], len(touchpoints)
     if not touchpoints:
         n = row_count(answers)
@@ -259,7 +261,7 @@ def completeness(answers: Any, touchpoints: Sequence[str]) -> pd.DataFrame:
 
 
 def break_off(
-    answers: Any, questions: Sequence[str], *, labels: Mapping[str, str] | None = None
+    answers: Any, questions: str | Sequence[str], *, labels: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
     """Where respondents stopped answering, by the order of the questions.
 
@@ -291,6 +293,7 @@ def break_off(
     >>> break_off(answers, ["a", "b", "c"])[["order", "reached", "stopped"]].values.tolist()
     [[1, 3, 1], [2, 2, 1], [3, 1, 0]]
     """
+    questions = as_list(questions)
     columns = ["label", "order", "reached", "stopped", "share", "column"]
     if not questions:
         return pd.DataFrame(columns=columns)

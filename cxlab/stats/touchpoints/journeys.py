@@ -41,7 +41,7 @@ FOLDS = 10
 
 def compare_journeys(
     data: Any,
-    touchpoints: Sequence[str],
+    touchpoints: str | Sequence[str],
     outcome: str,
     *,
     design: DesignLike = None,
@@ -147,7 +147,7 @@ def composites(ratings: Array) -> dict[str, Array]:
 def journey_table(
     data: Any,
     outcome: str,
-    stages: Mapping[str, Sequence[str]],
+    stages: Mapping[str, str | Sequence[str]],
     *,
     design: DesignLike = None,
     level: float = 0.95,
@@ -194,6 +194,7 @@ def journey_table(
     [['whole', 3.67], ['stage', 3.33]]
     """
     check_level(level)
+    stages = _stages(stages)
     names = [name for ratings in stages.values() for name in ratings]
     if not names:
         raise ValueError("`stages` must hold one stage or more; got none. Name its touchpoints.")
@@ -223,6 +224,15 @@ def journey_table(
         columns=("level", "stage", "touchpoint", "n", "estimate", "r"),
         caption="From the whole over the stages to the touchpoints",
     )  # fmt: skip
+
+
+def _stages(stages: object) -> dict[str, list[str]]:
+    if not isinstance(stages, Mapping):
+        raise TypeError(
+            "`stages` must be a mapping of stage to its touchpoints; got "
+            f"{type(stages).__name__}. Give study.stages, or {{'Arriving': ['parking']}}."
+        )
+    return {str(stage): as_list(ratings) for stage, ratings in stages.items()}
 
 
 def _mean_rating(ratings: Sequence[str]) -> nw.Expr:

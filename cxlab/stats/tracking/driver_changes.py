@@ -14,7 +14,7 @@ from scipy.special import ndtri, stdtr, stdtrit
 
 from cxlab.core import frames
 from cxlab.core.display import with_display
-from cxlab.core.frames import check_columns, collect, scan
+from cxlab.core.frames import as_list, check_columns, collect, scan
 from cxlab.core.past import PastReports
 from cxlab.core.periods import comparisons, in_order, of_periods, with_text_periods
 from cxlab.core.phrases import listed
@@ -72,7 +72,7 @@ class DriverChanges(Result):
 def driver_changes(
     data: Any,
     outcome: str,
-    touchpoints: Sequence[str],
+    touchpoints: str | Sequence[str],
     *,
     analyse: Callable[..., Analysis],
     periods: Sequence[str],
@@ -144,6 +144,7 @@ def driver_changes(
     1  wifi      97.0
     """
     check_level(level)
+    touchpoints = as_list(touchpoints)
     none = pd.DataFrame(columns=list(COLUMNS))
     if why := _not_comparable(data, outcome, touchpoints, periods, column):
         return DriverChanges(table=none, sentence=f"The drivers are left out, because {why}.")

@@ -17,7 +17,7 @@ from cxlab.core.frames import Opened, as_list
 from cxlab.core.messages import check_whole, unknown
 from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
-from cxlab.core.periods import of_periods, periods_of, with_text_periods
+from cxlab.core.periods import check_two_periods, of_periods, periods_of, with_text_periods
 from cxlab.core.result import Result
 from cxlab.stats.inference import check_level, t_quantile
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
@@ -170,6 +170,7 @@ def mix_and_performance(
     check_level(level)
     replicates = check_whole("replicates", replicates, 2)
     chosen = _one_metric(metric)
+    check_two_periods(periods)
     if why := _lacking(data, by, periods):
         return _left_out(why, periods, level, replicates)
     crossed = _segments(by)
@@ -306,8 +307,7 @@ def _segments(by: str | Sequence[str]) -> list[str]:
 
 
 def _two_periods(periods: tuple[str, str], there: list[str]) -> tuple[str, str]:
-    pair = isinstance(periods, tuple | list) and len(periods) == 2
-    if not pair or str(periods[0]) == str(periods[1]):
+    if str(periods[0]) == str(periods[1]):
         raise ValueError(f"`periods` must be two different periods (before, after); got {periods}.")
     for name in periods:
         if str(name) not in there:
