@@ -28,10 +28,13 @@ def test_measures_say_formula_bins_codes_weight_and_source():
     ]  # fmt: skip
 
 
-def test_the_words_of_every_report_follow():
+def test_the_words_of_every_report_follow(sfo):
     table = glossary(load_study("demo")).set_index("term")
     assert table.loc["Clear", "formula"] == ""
-    assert "fewer than 10 answers are hidden" in table.loc["Hidden", "definition"]
+    assert "answers of fewer than 10 customers are hidden" in table.loc["Hidden", "definition"]
+    # its rows are passengers whom nothing names
+    own = glossary(sfo).set_index("term").loc["Hidden", "definition"]
+    assert own.endswith("Here fewer than 10 answers are hidden.")
 
 
 def test_each_code_stands_once(sfo):

@@ -40,6 +40,7 @@ ENGINES = {
     "pandas": lambda frame: frame,
     "polars": pl.from_pandas,
     "polars lazy": lambda frame: pl.from_pandas(frame).lazy(),
+    "ibis": lambda frame: pytest.importorskip("ibis").memtable(pl.from_pandas(frame).to_arrow()),
     "duckdb": lambda frame: duckdb.connect().from_arrow(pl.from_pandas(frame).to_arrow()),
 }
 
@@ -229,7 +230,7 @@ def test_periods_of_few_customers_are_left_out_of_tracking():
         data, "overall", by="kind", periods=("2024", "2025"), design=WHO, replicates=20
     )
     assert mix.table["estimate"].isna().all()
-    assert mix.notes == ("hidden: a period with fewer than 10 answers",)
+    assert mix.notes == ("hidden: a period with fewer than 10 customers",)
 
 
 def test_response_times_of_few_customers_are_hidden():

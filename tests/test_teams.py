@@ -12,7 +12,7 @@ from scipy.special import stdtr
 from benchmarks.simulate import simulate_programme
 from cxlab.stats.teams import link_teams, study_teams, unit_scores, unit_signs
 from cxlab.stats.teams.link import BETWEEN, CORRECTED, WITHIN, reliability
-from cxlab.stats.teams.scores import funnel
+from cxlab.stats.teams.scores import _spread, funnel
 from cxlab.stats.teams.units import meta_regression, unit_means
 from cxlab.survey.study import load_study
 from tests.unfounded import unfounded
@@ -459,6 +459,42 @@ class TestSigns:
             true[:6] = 0.75
             found += (funnel(rng.binomial(80, true) / 80, size)["z"][:6] > 3.0902).sum()
         assert found / 600 >= 0.85
+
+    def test_large_and_small_units_differ_alike(self):
+        """τ² as large as makes φ (J − 1)/J, of few large units among small ones too."""
+        n = np.tile([20.0, 20, 400], 10)
+        share = np.round(n * np.tile([0.40, 0.40, 0.30, 0.40, 0.40, 0.50], 5)) / n
+        middle, phi, between = _spread(
+            share, n, np.arcsin(np.sqrt((share * n + 3 / 8) / (n + 3 / 4)))
+        )
+        apart = np.arcsin(np.sqrt((share * n + 3 / 8) / (n + 3 / 4))) - np.arcsin(np.sqrt(middle))
+        alone = np.clip(*(apart / np.sqrt(1 / (4 * n + 2) + between), *np.quantile(
+            apart / np.sqrt(1 / (4 * n + 2) + between), [0.1, 0.9])))  # fmt: skip
+        assert phi > 1
+        assert (alone**2).mean() / 0.6786 == pytest.approx(29 / 30, rel=1e-6)
+
+    def test_answers_of_one_customer_are_one(self):
+        """Honest agents whose customers answer four times alike, some with many customers."""
+        rng, alone, together = np.random.default_rng(3), 0, 0
+        for _ in range(15):
+            customers = np.tile([5, 10, 75], 20)
+            top = np.clip(rng.normal(0.4, 0.05, 60), 0, 1).repeat(customers)
+            rows = pd.DataFrame({"agent": np.arange(60).repeat(customers), "customer": range(1800),
+                                 "score": np.where(rng.random(1800) < top, 10, 5)})  # fmt: skip
+            rows = rows.loc[rows.index.repeat(4)]
+            alone += signs_of(rows).table["look_at"].iloc[0] > 0
+            found = signs_of(rows, design={"cluster": "customer"})
+            together += found.table["look_at"].iloc[0] > 0
+        # a seventh or fewer of the studies is said
+        assert together <= 4
+        assert alone > together
+
+    def test_answers_of_one_customer_that_differ_are_several(self):
+        rows = agents(np.random.default_rng(5), [0.4] * 12, 400)
+        rows["customer"] = np.arange(len(rows)) // 4
+        one, several = (signs_of(rows, design=d).every for d in ({}, {"cluster": "customer"}))
+        assert several["upper"].to_numpy() == pytest.approx(one["upper"].to_numpy(), abs=0.02)
+        assert several["n"].tolist() == one["n"].tolist()
 
     def test_signs_share_the_level(self):
         rng = np.random.default_rng(2)

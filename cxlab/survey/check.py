@@ -41,7 +41,7 @@ WORDS = {
     "Never used": "The customer did not use the touchpoint: neither a score nor a blank.",
     "tNPS and rNPS": "The NPS of answers given after an episode (transactional), and of those that the "
     "whole customer base is asked for (relationship).",
-    "Hidden": "A group of too few answers, or one that would give such a group back.",
+    "Hidden": "A group of too few people, or one that would give such a group back.",
 }
 
 
@@ -205,8 +205,9 @@ def glossary(study: Study) -> pd.DataFrame:
     """
     rows = [row for table in study.definition.tables.values() for row in _measures(table, study)]
     rows += [{"term": term, "definition": text} for term, text in WORDS.items()]
+    few = f"fewer than {study.definition.smallest_group}"
     rows[-1]["definition"] += (
-        f" Here fewer than {study.definition.min_group_size} answers are hidden."
+        f" Here answers of {few} are hidden." if study.main.customer else f" Here {few} are hidden."
     )
     table = pd.DataFrame(rows, columns=list(TERM_COLUMNS)).fillna("").astype("str")
     return with_display(

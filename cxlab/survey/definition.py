@@ -285,6 +285,12 @@ class Definition:
             f"{questions[0].question} To see them all, run cxlab study check {typed}"
         )
 
+    @property
+    def smallest_group(self) -> str:
+        """Fewest people of whom figures are shown: customers, where these are known."""
+        counted = "customers" if self.tables[self.main].customer else "answers"
+        return f"{self.min_group_size} {counted}"
+
     def in_words(self) -> dict[str, str]:
         """What the study file says of the study, its main table and the others, a line each."""
         main = self.tables[self.main]
@@ -308,7 +314,7 @@ class Definition:
         others = [name for name in self.tables if name != self.main]
         said["Other tables"] = listed(others, most=6)
         said["Contact rules"] = listed(list(self.contact_rules))
-        said["Smallest group shown"] = f"{self.min_group_size} answers"
+        said["Smallest group shown"] = self.smallest_group
         said["Open questions"] = str(len(self.open_questions) or "")
         return {name: words for name, words in said.items() if words}
 

@@ -134,8 +134,10 @@ def _of_headline(card: Scorecard) -> Finding:
     lead = card.headline[0]
     row, name = _row(card.table, lead), _name(card, lead)
     if row is None:
-        least = card.min_group_size
-        text = f"{name} is not shown: fewer than {least} answers"
+        least, table = card.min_group_size, card.table
+        notes = table.loc[table["column"] == lead.column, "note"].astype(str)
+        counted = "customers" if notes.str.endswith("customers").any() else "answers"
+        text = f"{name} is not shown: fewer than {least} {counted}"
         return Finding(
             kind="answer", text=f"{card.selection}: {text}" if card.selection else text,
             subject=name, rule="hidden", reference=float(least),

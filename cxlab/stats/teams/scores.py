@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import DesignLike
+from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.frames import open_frame
 from cxlab.core.phrases import listed
-from cxlab.stats.inference import joint_places, mean_interval, normal_quantile
+from cxlab.stats.inference import BISECTIONS, joint_places, mean_interval, normal_quantile
 from cxlab.stats.teams.units import (
     Array,
     UnitResult,
@@ -136,8 +136,9 @@ def funnel(share: Array, n: Array, *, level: float = 0.998) -> pd.DataFrame:
     """Limits of shares (of n) around their centre that allow for spread between units.
 
     On arcsin √((r + ⅜)/(n + ¾)), whose variance is 1/(4n + 2). φ is the mean of winsorised z² ÷
-    .6786; where it is above chance, τ² = (Jφ − (J − 1)) / (Σw − Σw²/Σw) with w = 4n + 2 is added
-    to each variance. Units beyond the limits stand aside while the others' centre and φ are found
+    .6786; where it is above chance, τ² is added to each variance, so large that φ becomes
+    (J − 1)/J: of equal n it is (Jφ − (J − 1)) / ((J − 1)(4n + 2)), of unequal n more than by moments,
+    as winsorising cuts the large units, which show τ² most. Units beyond the limits stand aside while the others' centre and φ are found
     again, as they would hide one another. Spiegelhalter (2005), Quality and Safety in Health Care
     14, 347–351; Anscombe (1948), Biometrika 35, 246–254.
 
@@ -166,13 +167,21 @@ def funnel(share: Array, n: Array, *, level: float = 0.998) -> pd.DataFrame:
 
 def _spread(share: Array, n: Array, value: Array) -> tuple[float, float, float]:
     """Centre as a share, φ, and τ²."""
-    units, weight, middle = len(n), 4 * n + 2, float((share * n).sum() / n.sum())
-    alone = (value - np.arcsin(np.sqrt(middle))) * np.sqrt(weight)
-    outer = np.quantile(alone, [WINSORISED, 1 - WINSORISED])
-    phi = float((np.clip(alone, *outer) ** 2).mean() / EXPECTED)
-    beyond = units * phi - (units - 1)
-    free = weight.sum() - (weight**2).sum() / weight.sum()
-    return middle, phi, max(beyond / free, 0.0)
+    units, middle = len(n), float((share * n).sum() / n.sum())
+    apart = value - np.arcsin(np.sqrt(middle))
+
+    def phi(between: float) -> float:
+        alone = apart / np.sqrt(1 / (4 * n + 2) + between)
+        outer = np.quantile(alone, [WINSORISED, 1 - WINSORISED])
+        return float((np.clip(alone, *outer) ** 2).mean() / EXPECTED)
+
+    low, high = 0.0, float(np.square(np.pi / 2))
+    if units * phi(low) <= units - 1:
+        return middle, phi(low), 0.0
+    for _ in range(BISECTIONS):
+        between = (low + high) / 2
+        low, high = (between, high) if units * phi(between) > units - 1 else (low, between)
+    return middle, phi(0.0), high
 
 
 def unit_signs(
@@ -184,6 +193,7 @@ def unit_signs(
     invited: Any = None,
     answered: str | None = None,
     delay: str | None = None,
+    design: DesignLike = None,
     persons: bool = False,
     level: float = 0.998,
     min_group_size: int = MIN_GROUP_SIZE,
@@ -202,6 +212,9 @@ def unit_signs(
         One row per invitation, with the unit; ``answered`` is its column of yes and no.
     delay : str, optional
         Column of ``answers``: hours from invitation to answer; at once: within one.
+    design : Design or mapping, optional
+        Answers of one cluster (a customer, an account) belong together: a unit is known from as
+        many as say as much. Weights and strata are not used.
     persons : bool
         Whether a unit is one person; only counts are shown then.
     level : float
@@ -242,13 +255,15 @@ def unit_signs(
         raise ValueError(
             "`answered` must be a column of `invited`; got None. Name the one that says who answered."
         )
-    rows = open_frame(answers, numbers={"score": score, "delay": delay}, unit=unit).rows()
-    given = {TOP: _flagged(rows, unit, score, rows[score].between(*top))}
+    own = Design(cluster=as_design(design).cluster)
+    numbers = {"score": score, "delay": delay}
+    rows = open_frame(answers, numbers=numbers, design=own, unit=unit).rows()
+    given = {TOP: _flagged(rows, unit, score, rows[score].between(*top), own)}
     if invited is not None:
         sent = open_frame(invited, numbers={"answered": answered}, unit=unit).rows()
         given[RESPONSE] = _flagged(sent, unit, str(answered), sent[str(answered)] > 0)
     if delay is not None:
-        given[QUICK] = _flagged(rows, unit, delay, rows[delay] <= AT_ONCE)
+        given[QUICK] = _flagged(rows, unit, delay, rows[delay] <= AT_ONCE, own)
     each = 1 - (1 - level) / len(given)
     judged = [_judged(sign, table, each, min_group_size) for sign, (table, _) in given.items()]
     every = pd.concat(judged, ignore_index=True)
@@ -279,19 +294,30 @@ def unit_signs(
 
 
 def _flagged(
-    rows: pd.DataFrame, unit: str, column: str, flag: pd.Series
+    rows: pd.DataFrame, unit: str, column: str, flag: pd.Series, design: DesignLike = None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Shares of units; rows without a unit or an answer, as a row of `n_missing`."""
     marked = rows.assign(_flag=flag.astype(float).where(rows[column].notna()))
-    shares, missing = unit_means(marked, unit=unit, score="_flag")
+    shares, missing = unit_means(marked, unit=unit, score="_flag", design=design, clustered=True)
     return shares, {"column": column, "n_missing": missing}
 
 
 def _judged(sign: str, units: pd.DataFrame, level: float, least: int) -> pd.DataFrame:
     table = units[units["n"] >= least].rename(columns={"mean": "share"}).reset_index()
-    found = funnel(table["share"].to_numpy(), table["n"].to_numpy(), level=level)
+    found = funnel(table["share"].to_numpy(), _known_from(table), level=level)
     if len(table) < FEWEST_UNITS:
         found = found * np.nan
     beyond = normal_quantile(level)
     look = (found["z"] > beyond) | ((found["z"] < -beyond) & (sign == RESPONSE))
     return table.join(found).assign(sign=sign, look_at=look)
+
+
+def _known_from(units: pd.DataFrame) -> Array:
+    """Answers of different customers that say as much of each unit's share.
+
+    As many as clusters if answers of one are alike, all if they are not: pooled over units.
+    """
+    n, clusters, share = (units[one].to_numpy(float) for one in ("n", "n_effective", "share"))
+    alone = float((n * share * (1 - share)).sum() / max(n.sum(), 1))
+    together = float(pooled_variance(units))
+    return np.clip(clusters * (alone / together if together > 0 else 1.0), clusters, n)

@@ -92,6 +92,7 @@ def study_teams(
               "employee_design": {"weights": study.table_design(EMPLOYEES).weights}, **units},
         scores={"score": score, **units},
         signs={"unit": looked.name, "persons": looked.persons, "score": score, "top": top, **given,
+               "design": {"cluster": known.cluster},
                **({} if where else _invited(study, looked.name, period)), **_hours(answers)},
         words=words,
         about=f"{len(answers):,} answers of customers and {len(employees):,} of employees of "

@@ -182,9 +182,11 @@ def mix_and_performance(
     if not opened.design.simple:
         sums = replace(sums, df=min(sums.df, df))
     found = estimates(sums, chosen.factor, replicates=replicates, seed=seed)
-    small = int(sums.n.sum(axis=1).min()) < min_group_size
-    small |= bool(groups_of_few(opened, chosen.column, column, min_group_size))
-    hidden = f"hidden: a period with fewer than {min_group_size} answers" if small else ""
+    counted = "customers" if groups_of_few(opened, chosen.column, column, min_group_size) else ""
+    if not counted and int(sums.n.sum(axis=1).min()) < min_group_size:
+        counted = "answers"
+    small = bool(counted)
+    hidden = f"hidden: a period with fewer than {min_group_size} {counted}" if small else ""
     words = [str((labels or {}).get(name, name)) for name in crossed]
     table = _part_table(found, sums, words, level).assign(unit=chosen.unit, note=hidden)
     if unknown and not small:
