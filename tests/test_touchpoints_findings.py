@@ -393,6 +393,12 @@ def test_the_figure_has_a_panel_per_outcome_and_one_order():
     plt.close(figure)
 
 
+def test_a_table_of_correlations_is_not_drawn_without_its_result():
+    result = result_of(ratings([0.3, 0.8], n=300))
+    with pytest.raises(TypeError, match="`result` must be what touchpoint_correlations.. returned"):
+        plot_correlations(result.table)
+
+
 def test_of_many_touchpoints_the_first_and_the_last_are_drawn():
     labels = {f"t{i}": f"Costs ${i} $" for i in range(40)}
     result = result_of(ratings(np.linspace(0.8, 0.1, 40), n=600), labels=labels)

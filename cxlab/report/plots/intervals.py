@@ -104,6 +104,11 @@ def plot_correlations(result: Any) -> Figure:
         One panel per outcome, sorted by the first; those that may go most are in colour where
         they are three at most.
     """
+    if isinstance(result, pd.DataFrame):
+        raise TypeError(
+            "`result` must be what touchpoint_correlations() returned; got DataFrame. Draw a table "
+            "of your own with plot_intervals(table, label='touchpoint')."
+        )
     table = _ordered(table_of(result, "touchpoint", "outcome", "estimate", "rank_low"), result)
     names = list(dict.fromkeys(table["name"]))
     panels = list(dict.fromkeys(table["panel"]))

@@ -172,8 +172,8 @@ def _weight(profile: Profile, item: str, taken: Collection[str]) -> Guess | None
         return Guess(
             profile, "text",
             f"Named like a weight, but a weight must be a number of 0 or more in every row, and "
-            f"there is {trouble}: it is kept as text and nothing is weighted. Repair the file and "
-            'set role = "weight", if it is one.',
+            f"there is {trouble}: it is kept as text and nothing is weighted. Repair the file (every "
+            'number with a point, or every one with a comma) and set role = "weight", if it is one.',
         )  # fmt: skip
     mean = sum(float(code) * count for code, count in profile.counts.items()) / profile.rows
     usual = USUAL_WEIGHT <= mean <= 1 / USUAL_WEIGHT
