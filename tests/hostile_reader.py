@@ -240,13 +240,8 @@ class Reader:
                 yield name, np.isin(np.arange(len(cells)), places).astype(float)
             for (name, first), (other, second) in combinations(few.items(), 2):
                 both = np.concatenate([first, second])
-                if is_few(both) and self.alike(names, name, other):
+                if is_few(both):
                     yield (name, other), np.isin(np.arange(len(cells)), both).astype(float)
-
-    @staticmethod
-    def alike(names: tuple[str, ...], first: tuple, second: tuple) -> bool:
-        """Whether two groups are groups of one larger group."""
-        return sum(one != other for one, other in zip(first, second, strict=True)) == 1
 
 
 def audit(

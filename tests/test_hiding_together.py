@@ -176,6 +176,17 @@ def test_no_small_group_is_recovered_from_random_programmes(tmp_path):
         assert audit(path, *runs[number], tmp_path / "out", quick=True)[1] == []
 
 
+def test_two_small_groups_of_other_regions_and_tiers_are_not_recovered_together(study, tmp_path):
+    """Everybody less the West, which is large, less the large parts is five and three answers."""
+    sizes = [[40, 30, 5], [33, 4, 28], [3, 45, 50]]
+    region, tier = np.repeat(np.indices((3, 3)).reshape(2, -1), np.ravel(sizes), axis=1)
+    answers = pd.DataFrame({"period": PERIOD, "region": region, "tier": tier})
+    answers = answers.assign(overall=answers.index % 11, lounge=answers.index % 7)
+    answers.to_csv(study.parent / "answers.csv", index=False)
+    made, found = audit(study, [[], BOTH], [PERIOD], tmp_path / "out")
+    assert (made, found) == (6, [])
+
+
 def test_reports_that_are_there_count_and_a_whole_one_that_is_replaced_does_not(study, tmp_path):
     scorecards = {"notebooks": ["scorecard"]}
     everyone = jobs_of(study, [Request(str(study), [PERIOD], **scorecards)], tmp_path)

@@ -29,8 +29,9 @@ ROUNDING = 1e-12
 CHUNK = 20_000
 #: Of a number of joint cells, what is left of a group that is given back.
 LEFT = 1e-6
-#: Of so many small groups every set that is small together is looked at.
-MANY = 8
+#: Of so many small groups every set that is small together is looked at; so many in pairs
+#: and in threes, whatever line they are in.
+MANY, PAIRS, THREES = 8, 1_000, 100
 #: Answers of fewer people than this are never shown.
 MIN_GROUP_SIZE = 10
 
@@ -412,9 +413,31 @@ def small_together(people: People, least: int) -> list[tuple[int, ...]]:
     return [one for one in sets if people.together(one) < least]
 
 
+def given_together(left: Array, people: People, least: int) -> list[list[int]]:
+    """Sets of small groups of which figures leave nothing together, but something of each.
+
+    ``left``, shape (groups, numbers): what figures leave of the groups, which adds up over them.
+
+    >>> left = np.array([[1.0, 0], [-1, 0], [0, 2], [0, 0]])
+    >>> given_together(left, People.counted([3, 4, 2, 2]), 10)
+    [[0, 1]]
+    """
+    apart = np.flatnonzero((left**2).sum(axis=1) > LEFT)
+    found: list[list[int]] = []
+    for size in range(2, min(len(apart), MANY) + 1):
+        if len(apart) > {2: PAIRS, 3: THREES}.get(size, MANY):
+            break
+        sets = apart[np.array(list(combinations(range(len(apart)), size)))]
+        nothing = (left[sets].sum(axis=1) ** 2).sum(axis=1) <= LEFT
+        found += [one for one in sets[nothing].tolist() if people.together(one) < least]
+    return found
+
+
 def _given(left: Array, people: People, lines: tuple[Rows, Rows], least: int) -> list[list[int]]:
-    """Groups, and sets of one line, of which nothing is left beside the figures."""
+    """Groups, and sets of them, of which nothing is left beside the figures."""
     found = [[int(i)] for i in np.flatnonzero(np.diag(left) <= LEFT)]
+    values, axes = np.linalg.eigh(left)
+    found += given_together(axes * np.sqrt(np.maximum(values, 0.0)), people, least)
     for line in lines:
         for number in np.unique(line):
             own = np.flatnonzero(line == number)

@@ -16,7 +16,12 @@ import scipy  # its parts are loaded where they are used
 from numpy.typing import ArrayLike, NDArray
 
 from cxlab.core.disclosure.people import People
-from cxlab.core.disclosure.rule import NOTHING, combinations_of, small_together
+from cxlab.core.disclosure.rule import (
+    NOTHING,
+    combinations_of,
+    given_together,
+    small_together,
+)
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -24,6 +29,8 @@ Places = NDArray[np.intp]
 
 #: Of more vectors than this, what is hidden without need stays hidden: looking for it takes long.
 LARGE = 600
+#: So many numbers a cell tell whether groups add up to a combination of figures.
+NUMBERS = 3
 #: Groups to protect are looked at so many at a time.
 MANY_GROUPS = 10_000
 #: Of fewer vectors than this one is hidden at a time, which hides less.
@@ -103,8 +110,7 @@ def hidden_together(
 
     Notes
     -----
-    Small figures first. Protected are the small groups, several of one line that are small together,
-    and what is left of a figure less the figures of one family within it, where that is small. While
+    Small figures first. Protected are the small groups, several that are small together, and what is left of a figure less the figures of one family within it, where that is small. While
     one of these is a combination of the figures shown, the smallest figure without which it is none is
     hidden, rows of tables before whole reports; at the end everything that turns out not to be needed
     is shown again. What reports that are published already give back by themselves is past protecting.
@@ -164,7 +170,7 @@ def _within_reach(
     by itself is past protecting.
     """
     fixed = _vectors(system, set(np.flatnonzero(~system.figures.fixed).tolist()))
-    cells, protected = system.inside, _protected(groups, who, system.least)
+    cells, protected = system.inside, _protected(system, start, n > 0, who, groups)
     found: list[tuple[Array, Array]] = [(system.group_common, system.group_cells)]
     for begin in range(0, protected.shape[0], MANY_GROUPS):
         part = protected[begin : begin + MANY_GROUPS, n > 0]
@@ -176,24 +182,40 @@ def _within_reach(
     return replace(system, group_common=common, group_cells=own)
 
 
-def _protected(groups: Groups, who: People, least: int) -> Any:
-    """The small groups, and those of one line that are small together."""
-    people = who.of(groups.cells)
+def _protected(system: _System, start: set[int], there: Flags, who: People, groups: Groups) -> Any:
+    """The small groups, those of one line that are small together, and others given back together."""
+    people, least = who.of(groups.cells), system.least
     few = np.flatnonzero((people.sizes > 0) & (people.sizes < least))
     alone, people = groups.cells[few], people.take(few)
     lines = groups.lines[few].tocsc()
     sets = set()
-    for start, end in pairwise(lines.indptr.tolist()):
-        own = sorted(lines.indices[start:end].tolist())
+    for begin, end in pairwise(lines.indptr.tolist()):
+        own = sorted(lines.indices[begin:end].tolist())
         few_of_line = small_together(people.take(own), least)
         sets |= {tuple(own[i] for i in one) for one in few_of_line}
+    left = _left(system, _vectors(system, start), alone[:, there])
+    sets |= {tuple(one) for one in given_together(left, people, least)}
     together = [list(one) for one in sorted(sets)]
     rows = np.repeat(np.arange(len(together)), [len(one) for one in together])
     columns = np.array([i for one in together for i in one], dtype=int)
     shape = (len(together), len(few))
-    return scipy.sparse.vstack(
-        [alone, scipy.sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=shape) @ alone]
-    )
+    made = scipy.sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=shape) @ alone
+    # groups that overlap are no larger group
+    apart = np.flatnonzero(made.max(axis=1).toarray() == 1)
+    return scipy.sparse.vstack([alone, made[apart]]).tocsr()
+
+
+def _left(system: _System, shown: Places, groups: Any) -> Array:
+    """What the figures shown leave of numbers drawn for the cells, in each group.
+
+    Figures leave nothing of a combination of theirs, whatever the numbers, and of nothing else.
+    """
+    numbers = np.random.default_rng(0).normal(size=(system.inside.shape[1], NUMBERS))
+    figures = system.inside[shown]
+    length = np.sqrt(system.common[shown, shown])[:, None]
+    alike = system.common[np.ix_(shown, shown)] / (length * length.T)
+    _, weights, _ = combinations_of(alike, figures @ numbers / length, np.zeros(NUMBERS))
+    return np.asarray(groups @ (numbers - figures.T @ (weights / length)))
 
 
 def _with_rows(figures: Figures, hidden: set[int]) -> set[int]:
