@@ -267,17 +267,10 @@ def unit_signs(
     each = 1 - (1 - level) / len(given)
     judged = [_judged(sign, table, each, min_group_size) for sign, (table, _) in given.items()]
     every = pd.concat(judged, ignore_index=True)
-    signs = every.groupby("sign", sort=False)
-    table = signs.agg(n=("unit", "size"), centre=("centre", "first"), phi=("phi", "first"),
-                      look_at=("look_at", "sum")).reset_index()  # fmt: skip
-    looked = every[every["look_at"]]
-    table["with_any_sign"] = looked["unit"].nunique()
-    named = {sign: listed([*names], most=8) for sign, names in looked.groupby("sign")["unit"]}
-    table["which"] = "" if persons else table["sign"].map(named).fillna("")
     shown = every.drop(columns=["centre", "phi"])
     return UnitResult(
         table=with_display(
-            table, caption="Units to look at, by sign",
+            _signs_table(every, persons), caption="Units to look at, by sign",
             columns=("sign", "centre", "look_at", *([] if persons else ["which"]), "n"),
             headers={"centre": "Usual share", "n": "Units"},
             units={"centre": "share", "look_at": "count"},
@@ -291,6 +284,18 @@ def unit_signs(
         every=shown,
         n_missing=pd.DataFrame([missing for _, missing in given.values()]),
     )  # fmt: skip
+
+
+def _signs_table(every: pd.DataFrame, persons: bool) -> pd.DataFrame:
+    """How many units each sign has to look at, and which."""
+    signs = every.groupby("sign", sort=False)
+    table = signs.agg(n=("unit", "size"), centre=("centre", "first"), phi=("phi", "first"),
+                      look_at=("look_at", "sum")).reset_index()  # fmt: skip
+    looked = every[every["look_at"]]
+    table["with_any_sign"] = looked["unit"].nunique()
+    named = {sign: listed([*names], most=8) for sign, names in looked.groupby("sign")["unit"]}
+    table["which"] = "" if persons else table["sign"].map(named).fillna("")
+    return table
 
 
 def _flagged(
