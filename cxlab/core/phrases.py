@@ -140,12 +140,14 @@ def capital(text: str) -> str:
 
 
 def small(text: str) -> str:
-    """As within a sentence; abbreviations stay.
+    """As within a sentence; abbreviations and names such as WiFi stay.
 
-    >>> small("No change"), small("NPS is 4")
-    ('no change', 'NPS is 4')
+    >>> small("No change"), small("NPS is 4"), small("WiFi on board")
+    ('no change', 'NPS is 4', 'WiFi on board')
     """
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+    word = text.partition(" ")[0]
+    plain = text[1:2].islower() and word[1:] == word[1:].lower()
+    return text[:1].lower() + text[1:] if plain else text
 
 
 _WORDS = [
