@@ -120,7 +120,7 @@ def test_a_report_that_is_stopped_loses_no_display(tmp_path, monkeypatch):
     monkeypatch.setattr(execute, "TEXT_LIMIT", 20_000_000)
     # as on a busy machine: whoever reads gets no turn for two seconds, while the kernel shows
     cell = f"""import os, signal, subprocess, time
-subprocess.Popen(["sh", "-c", "sleep 2; kill -CONT {os.getpid()}"])
+subprocess.Popen(["sh", "-c", "for i in $(seq 30); do sleep 2; kill -CONT {os.getpid()}; done"])
 os.kill({os.getpid()}, signal.SIGSTOP)
 for i in range(2_500): display(str(i) + "x" * 4_000)
 time.sleep(1)
