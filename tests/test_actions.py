@@ -789,15 +789,20 @@ def test_owners_are_compared_within_lists():
     assert abs(np.mean(gaps)) < 4
 
 
-def test_few_owners_that_began_are_known_as_few():
-    """Shares of 70 and 90 % beside ten of 80 and 85 % by turns: Welch's degrees of freedom, not 10."""
-    left = [6, 2] + [4, 3] * 5
+def effect_of_owners(left):
+    """Two owners began beside ten; of the 20 customers of each so many left."""
     rows = pd.DataFrame(
         {"owner": np.repeat(list("abcdefghijkl"), 20), "arm": ["listed"] * 40 + ["waiting"] * 200,
          "left_after": np.concatenate([np.arange(20) < one for one in left])}
     )  # fmt: skip
     rows["days_followed"] = np.where(rows["left_after"], 20.0, 200.0)
-    row = loop_effect(rows, method="staggered_units").table.iloc[0]
+    return loop_effect(rows, method="staggered_units").table.iloc[0]
+
+
+def test_few_owners_that_began_are_known_as_few():
+    """Shares of 70 and 90 % beside ten of 80 and 85 % by turns: Welch's degrees of freedom, not 10."""
+    left = [6, 2] + [4, 3] * 5
+    row = effect_of_owners(left)
     one, other = 0.02 / 2, 10 / 9 * 0.025**2 / 10
     df = (one + other) ** 2 / (one**2 + other**2 / 9)
     assert row["se"] == pytest.approx(100 * np.sqrt(one + other))
@@ -811,12 +816,7 @@ def test_few_owners_that_began_are_known_as_few():
 def test_two_owners_that_began_and_happen_to_be_alike_show_nothing():
     """Shares of 95 and 90 % beside ten from 60 to 95 %."""
     left = [1, 2] + [8, 1, 5, 4, 6, 2, 7, 3, 5, 4]
-    rows = pd.DataFrame(
-        {"owner": np.repeat(list("abcdefghijkl"), 20), "arm": ["listed"] * 40 + ["waiting"] * 200,
-         "left_after": np.concatenate([np.arange(20) < one for one in left])}
-    )  # fmt: skip
-    rows["days_followed"] = np.where(rows["left_after"], 20.0, 200.0)
-    row = loop_effect(rows, method="staggered_units").table.iloc[0]
+    row = effect_of_owners(left)
     # Welch's 9.6 degrees of freedom put 0 below the interval
     assert row["ci_low"] < 0 < row["estimate"]
 

@@ -110,8 +110,9 @@ def hidden_together(
 
     Notes
     -----
-    Small figures first. Protected are the small groups, several that are small together, and what is left of a figure less the figures of one family within it, where that is small. While
-    one of these is a combination of the figures shown, the smallest figure without which it is none is
+    Small figures first. Protected are the small groups, several that are small together, and what
+    is left of a figure less the figures of one family within it, where that is small. While one of
+    these is a combination of the figures shown, the smallest figure without which it is none is
     hidden, rows of tables before whole reports; at the end everything that turns out not to be needed
     is shown again. What reports that are published already give back by themselves is past protecting.
     Hundepool et al. (2012), Statistical Disclosure Control, chapter 4.

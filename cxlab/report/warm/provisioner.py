@@ -118,11 +118,12 @@ def can_fork() -> bool:
 
 
 def kernel_config() -> Config:
-    """Encrypt what passes between a report and its kernel, where the kernel can.
+    """Encrypt what passes between a notebook and its kernel, where the kernel can; lose nothing of it.
 
     Answers of customers pass there, and other users of a machine can listen on loopback.
     """
     config = Config()
+    config.NotebookClient.extra_arguments = [f"--IPKernelApp.extra_extensions={_OUTPUTS}"]
     config.KernelManager.transport_encryption = "auto"
     return config
 
@@ -163,7 +164,6 @@ def report_kernel_config(connection: Path) -> Config:
     config.KernelManager.connection_file = str(connection)
     config.KernelManager.client_class = "cxlab.report.warm.provisioner.ReportKernelClient"
     config.NotebookClient.shutdown_kernel = "immediate"
-    config.NotebookClient.extra_arguments = [f"--IPKernelApp.extra_extensions={_OUTPUTS}"]
     return config
 
 

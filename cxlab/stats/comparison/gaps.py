@@ -21,7 +21,7 @@ from cxlab.stats.comparison.decomposition import (
 from cxlab.stats.comparison.identity import DIFFERENT, R_ONLY, SAME, T_ONLY, UNIT
 from cxlab.stats.comparison.programme import ProgrammeData
 from cxlab.stats.comparison.quantities import NPS_VALUES
-from cxlab.stats.inference import ALPHA, LEVEL, decide_family, smallest_shown
+from cxlab.stats.inference import ALPHA, LEVEL, decide_family, effective_number, smallest_shown
 from cxlab.stats.metrics.two_groups import tested_difference
 from cxlab.stats.variance import Units, contrast_spread
 
@@ -150,8 +150,7 @@ def contrast(difference: ArrayLike, cluster: pd.Series | np.ndarray) -> Contrast
 
 def _effective(totals: np.ndarray) -> float:
     """How many equal clusters would make as uneven a sum of squares."""
-    fourth = float((totals**4).sum())
-    return float((totals**2).sum()) ** 2 / fourth if fourth > 0 else np.inf
+    return effective_number(totals**2) or np.inf
 
 
 def raw_gap(

@@ -107,8 +107,8 @@ def compare_groups(
 
     References
     ----------
-    Janssen (1997), Statistics & Probability Letters 36, 9–21. Lewis & Sauro, MeasuringU (2021), How to Statistically Compare Two Net Promoter
-    Scores. Agresti & Caffo (2000), American Statistician 54, 280–288. Pustejovsky &
+    Janssen (1997), Statistics & Probability Letters 36, 9–21. Lewis & Sauro, MeasuringU (2021),
+    How to Statistically Compare Two Net Promoter Scores. Agresti & Caffo (2000), American Statistician 54, 280–288. Pustejovsky &
     Tipton (2018), Journal of Business & Economic Statistics 36, 672–683. Lumley (2010),
     Complex Surveys.
 

@@ -18,7 +18,7 @@ from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import with_display
 from cxlab.core.frames import as_list
 from cxlab.core.messages import unknown
-from cxlab.stats.inference import t_quantile, with_decisions
+from cxlab.stats.inference import effective_number, t_quantile, with_decisions
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.retention import (
     LESS,
@@ -238,7 +238,7 @@ def _few_carriers(
     own = root[:, 0] * columns.iloc[:, 0].to_numpy()
     left = own - others @ np.linalg.lstsq(others, own, rcond=None)[0]
     pull = cluster_sums(np.abs(left * root[:, 0]), clusters) / max(left @ left, 1e-300)
-    carried = (pull**2).sum() ** 2 / max((pull**4).sum(), 1e-300) - 1
+    carried = effective_number(pull**2) - 1
     mean = np.average(values, weights=weights)
     told, known = (cluster_sums(one, clusters) for one in (weights * values, weights))
     means = np.divide(told, known, out=np.zeros(len(told)), where=known > 0)

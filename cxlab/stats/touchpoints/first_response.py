@@ -100,11 +100,15 @@ def first_response(
     replies reach is missing and the note says so. Intervals of percentiles invert the
     complementary-log-log interval of the curve (Brookmeyer & Crowley); where all have a reply, its
     limit at the last is Wilson's of none of n, so that the 90th percentile of fewer than 35 contacts
-    has no upper limit. statsmodels' standard errors know of frequency weights only, hence the
-    bootstrap: of its variance V of the curve S at each reply, Wilson's interval on S(1 − S)/V, at
-    most (Σw)²/Σw² contacts and as far out as t, is the rate's, and inverted that of percentiles
-    (Woodruff): 92 to 99 % of studies with 4 to 100 clusters, or weights.
-    A rate of 0 or 100 % has Wilson's interval, a cluster counted as one contact.
+    has no upper limit.
+
+    statsmodels' standard errors know of frequency weights only. Under a design the variance V of
+    the curve S comes from the bootstrap, and limits of the curve at each reply are Wilson's on
+    S(1 − S)/V contacts (at most (Σw)²/Σw²), as far out as t. They are the rate's limits; a
+    percentile's are the replies at which they reach its share (Woodruff). In simulations with 4 to
+    100 clusters, or weights, they held the truth in 91 to 99 % of studies; those of the 90th
+    percentile of 15 clusters that differ much in 87 %. A rate of 0 or 100 % has Wilson's
+    interval, a cluster counted as one contact.
 
     References
     ----------
@@ -346,7 +350,7 @@ def _limits_of_curve(
     open_: Array, variance: Array, weight: Array, df: int, level: float
 ) -> tuple[Array, Array]:
     """Wilson's limits of the share still open at each reply, on the contacts that say as much."""
-    n = weight.sum() ** 2 / (weight**2).sum()
+    n = effective_number(weight)
     simple = open_ * (1 - open_) / n
     varies = (simple > ROUNDING / n) & (variance > 0)
     deff = np.where(varies, variance / np.where(varies, simple, 1.0), np.nan)
